@@ -55,14 +55,15 @@ class Quant:
     def dequantize(self, integers: Array) -> NDArray[np.float32]:
         """The real numbers behind an array of integers of the tensor's shape."""
         scale, zero_point = self._broadcast(integers.ndim)
-        return ((integers.astype(np.int64) - zero_point) * scale.astype(np.float64)).astype(np.float32)
+        real: Array = (integers.astype(np.int64) - zero_point) * scale.astype(np.float64)
+        return real.astype(np.float32)
 
     def quantize(self, real: Array, dtype: np.dtype[Any]) -> Array:
         """The nearest integers of `dtype`, ties to even, saturated at its limits."""
         scale, zero_point = self._broadcast(real.ndim)
         limits = np.iinfo(dtype)
-        integers = np.rint(real.astype(np.float64) / scale.astype(np.float64)) + zero_point
-        return np.clip(integers, limits.min, limits.max).astype(dtype)
+        integers: Array = np.rint(real.astype(np.float64) / scale.astype(np.float64)) + zero_point
+        return integers.clip(limits.min, limits.max).astype(dtype)
 
     def _broadcast(self, rank: int) -> tuple[Array, Array]:
         if not self.is_per_channel:

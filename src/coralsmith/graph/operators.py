@@ -47,9 +47,7 @@ OPERATORS: Final = MappingProxyType(
         "CONV_2D": OperatorSpec(_CONVOLUTION, "Conv2DOptions", 2),
         "DEPTHWISE_CONV_2D": OperatorSpec(_CONVOLUTION, "DepthwiseConv2DOptions", 2),
         "FULLY_CONNECTED": OperatorSpec(_CONVOLUTION, "FullyConnectedOptions", 2),
-        "TRANSPOSE_CONV": OperatorSpec(
-            ("output_shape", "filter", "input", "bias"), "TransposeConvOptions", 3
-        ),
+        "TRANSPOSE_CONV": OperatorSpec(("output_shape", "filter", "input", "bias"), "TransposeConvOptions", 3),
         "ADD": _binary("AddOptions"),
         "SUB": _binary("SubOptions"),
         "MUL": _binary("MulOptions"),

@@ -1,0 +1,111 @@
+"""Runs a `Graph` on the LiteRT interpreter: outputs, or every tensor of the graph, for one input or many."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from coralsmith.errors import UnsupportedModelError
+from coralsmith.graph.model import Array, Graph, Tensor
+from coralsmith.graph.writer import serialize_for_interpreter
+
+
+class Executor:
+    """An interpreter over one graph.
+
+    Args:
+        graph: Any valid graph; it is serialized once and may be changed afterwards.
+        threads: CPU threads of the kernels.
+        keep_all: Keep every intermediate tensor, so that `value` and `view` can be asked for any of them.
+        reference_kernels: Use LiteRT's slow reference kernels instead of the optimised ones.
+
+    Raises:
+        UnsupportedModelError: The interpreter refuses the graph (an unknown custom operator, say).
+    """
+
+    def __init__(
+        self, graph: Graph, *, threads: int = 2, keep_all: bool = False, reference_kernels: bool = False
+    ) -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        self.graph = graph
+        self._content, self._number = serialize_for_interpreter(graph)
+        kernels = [OpResolverType.AUTO, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES]
+        if reference_kernels:
+            kernels = [OpResolverType.BUILTIN_REF]
+        self._interpreter = self._first_that_loads(Interpreter, kernels, threads, keep_all)
+
+    def _first_that_loads(self, interpreter: Any, kernels: list[Any], threads: int, keep_all: bool) -> Any:
+        """XNNPACK is fastest but refuses some valid graphs; the kernels without it take those."""
+        refusal = ""
+        for resolver in kernels:
+            try:
+                with warnings.catch_warnings(action="ignore"):  # it warns of the memory that keep_all asks for
+                    candidate = interpreter(
+                        model_content=self._content,
+                        num_threads=threads,
+                        experimental_preserve_all_tensors=keep_all,
+                        experimental_op_resolver_type=resolver,
+                    )
+                candidate.allocate_tensors()
+                return candidate
+            except (RuntimeError, ValueError) as error:
+                refusal = refusal or str(error)
+        raise UnsupportedModelError(f"The interpreter refuses the model: {refusal}")
+
+    def run(self, *inputs: Array) -> list[Array]:
+        """Invoke once.
+
+        Args:
+            *inputs: One array per graph input, of its shape and element type.
+
+        Returns:
+            Copies of the outputs, in the order of `graph.outputs`.
+        """
+        self.invoke(*inputs)
+        return [self.value(tensor) for tensor in self.graph.outputs]
+
+    def invoke(self, *inputs: Array) -> None:
+        """Invoke once and leave the results in the interpreter, for `value` and `view`."""
+        for tensor, array in zip(self.graph.inputs, inputs, strict=True):
+            self._interpreter.set_tensor(self._number[tensor], np.ascontiguousarray(array))
+        self._interpreter.invoke()
+
+    def value(self, tensor: Tensor) -> Array:
+        """A copy of the value of `tensor` after the last `invoke`."""
+        value: Array = self._interpreter.get_tensor(self._number[tensor])
+        return value
+
+    def view(self, tensor: Tensor) -> Array:
+        """The value of `tensor` without copying; gone with the next `invoke`."""
+        value: Array = self._interpreter.tensor(self._number[tensor])()
+        return value
+
+
+def real_outputs(executor: Executor) -> list[Array]:
+    """The outputs of the last `invoke` as real numbers: quantized ones dequantized."""
+    return [as_real(tensor, executor.value(tensor)) for tensor in executor.graph.outputs]
+
+
+def as_real(tensor: Tensor, value: Array) -> Array:
+    """A value of `tensor` as real numbers."""
+    if tensor.quant is None or tensor.is_float:
+        return value
+    return tensor.quant.dequantize(value)
+
+
+def random_inputs(graph: Graph, generator: np.random.Generator) -> Sequence[Array]:
+    """One array of noise per graph input: standard normal, or uniform over the integers of the type."""
+    return [_noise(tensor.shape, tensor.dtype, generator) for tensor in graph.inputs]
+
+
+def _noise(shape: tuple[int, ...], dtype: np.dtype[Any], generator: np.random.Generator) -> Array:
+    if dtype.kind == "f":
+        return generator.standard_normal(shape).astype(dtype)
+    if dtype.kind == "b":
+        return generator.integers(0, 2, shape).astype(dtype)
+    limits = np.iinfo(dtype)
+    return generator.integers(limits.min, limits.max, shape, endpoint=True).astype(dtype)
