@@ -1,0 +1,1 @@
+"""What makes a model a single-shot detector: its head, anchors, decoding, suppression and recognition."""

@@ -1,0 +1,126 @@
+"""Anchor generators of the TensorFlow Object Detection API, as formulas over feature map sizes.
+
+Every anchor set is float32 [N, 4] (y centre, x centre, height, width), normalised to the image; maps come from
+fine to coarse, inside a map rows, then columns, then the boxes of a cell.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Size = tuple[int, int]
+CellBox = tuple[float, float]
+"""Scale and aspect ratio (width / height) of one box of a cell."""
+
+EXACT_RATIOS: Final = (1.0, 2.0, 1 / 2, 3.0, 1 / 3)
+CONFIG_RATIOS: Final = (1.0, 2.0, 0.5, 3.0, 0.3333)
+"""The ratios as nearly every pipeline.config writes them."""
+
+
+def ssd_anchors(
+    maps: Sequence[Size],
+    image: Size,
+    *,
+    min_scale: float = 0.2,
+    max_scale: float = 0.95,
+    ratios: Sequence[float] = EXACT_RATIOS,
+    reduce_lowest: bool = True,
+) -> NDArray[np.float32]:
+    """Anchors of `ssd_anchor_generator` (Liu et al. 2016, section 2.2, as the API writes it).
+
+    Args:
+        maps: Height and width of each feature map, finest first.
+        image: Height and width of the input.
+        min_scale: Scale of the finest map, as a part of the shorter image side.
+        max_scale: Scale of the coarsest map.
+        ratios: Aspect ratios of a cell; a square box of the interpolated scale follows them.
+        reduce_lowest: Whether the finest map has the fixed three boxes a cell.
+
+    Returns:
+        float32 [N, 4].
+    """
+    boxes = ssd_cell_boxes(len(maps), min_scale, max_scale, ratios, reduce_lowest)
+    shorter = min(image)
+    base = (shorter / image[0], shorter / image[1])
+    grids = [
+        _tile(size, cell, base, (1 / size[0], 1 / size[1]), (0.5 / size[0], 0.5 / size[1]))
+        for size, cell in zip(maps, boxes, strict=True)
+    ]
+    return np.concatenate(grids).astype(np.float32)
+
+
+def ssd_cell_boxes(
+    count: int, min_scale: float, max_scale: float, ratios: Sequence[float], reduce_lowest: bool
+) -> list[list[CellBox]]:
+    """The boxes of a cell of each of `count` maps, in the order of `ssd_anchor_generator`."""
+    step = (max_scale - min_scale) / max(count - 1, 1)
+    scales = [min_scale + step * index for index in range(count)] + [1.0]
+    cells = [
+        [(scale, ratio) for ratio in ratios] + [((scale * following) ** 0.5, 1.0)]
+        for scale, following in itertools.pairwise(scales)
+    ]
+    if reduce_lowest:
+        cells[0] = [(0.1, 1.0), (scales[0], 2.0), (scales[0], 0.5)]
+    return cells
+
+
+def multiscale_anchors(
+    maps: Sequence[Size],
+    image: Size,
+    *,
+    min_level: int = 3,
+    anchor_scale: float = 4.0,
+    ratios: Sequence[float] = (1.0, 2.0, 0.5),
+    scales_per_octave: int = 2,
+) -> NDArray[np.float32]:
+    """Anchors of `multiscale_anchor_generator`, the one of feature pyramids (Lin et al. 2017).
+
+    The map of level l has stride 2**l; its cells are centred by half a stride only along a side of the image
+    that the stride divides, else the first centre lies on the image's edge.
+
+    Args:
+        maps: Height and width of each feature map, finest first.
+        image: Height and width of the input in pixels.
+        min_level: Level of the finest map.
+        anchor_scale: Side of the base box in strides.
+        ratios: Aspect ratios of a cell, each with every scale of the octave.
+        scales_per_octave: Scales 2**(s / scales_per_octave) of a cell.
+
+    Returns:
+        float32 [N, 4].
+    """
+    octave = [2 ** (index / scales_per_octave) for index in range(scales_per_octave)]
+    cell = [(scale, ratio) for ratio in ratios for scale in octave]
+    grids = []
+    for level, size in enumerate(maps, start=min_level):
+        stride = 2**level
+        base = (anchor_scale * stride / image[0], anchor_scale * stride / image[1])
+        offset = tuple(stride / 2 / side if side % stride == 0 else 0.0 for side in image)
+        grids.append(_tile(size, cell, base, (stride / image[0], stride / image[1]), (offset[0], offset[1])))
+    return np.concatenate(grids).astype(np.float32)
+
+
+def _tile(
+    size: Size,
+    cell: Sequence[CellBox],
+    base: tuple[float, float],
+    stride: tuple[float, float],
+    offset: tuple[float, float],
+) -> NDArray[np.float64]:
+    """Every box of a cell on every cell of a grid, [height * width * boxes, 4]."""
+    scales, ratios = np.array(cell).T
+    heights = scales / np.sqrt(ratios) * base[0]
+    widths = scales * np.sqrt(ratios) * base[1]
+    rows = np.arange(size[0]) * stride[0] + offset[0]
+    columns = np.arange(size[1]) * stride[1] + offset[1]
+    grid = np.empty((*size, len(cell), 4))
+    grid[..., 0] = rows[:, None, None]
+    grid[..., 1] = columns[None, :, None]
+    grid[..., 2] = heights
+    grid[..., 3] = widths
+    return grid.reshape(-1, 4)
