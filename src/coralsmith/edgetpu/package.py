@@ -1,0 +1,129 @@
+"""Reads what the Edge TPU compiler wrote: the operators left on the CPU and the packages for the chip.
+
+Sources: libedgetpu `tflite/custom_op_data.cc` (options of the custom operator) and `executable/executable.fbs`
+(package); field numbers below are positions in that schema.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from coralsmith.edgetpu.flatbuffer import FlatbufferError, Table
+from coralsmith.errors import MalformedModelError
+from coralsmith.graph.model import Graph, Op
+from coralsmith.graph.reader import read_tflite
+
+CUSTOM_OPERATOR: Final = "edgetpu-custom-op"
+
+_PACKAGE_KEY: Final = "4"
+_PACKAGE_IDENTIFIER: Final = b"DWN1"
+_EXECUTABLE_KINDS: Final = ("STAND_ALONE", "PARAMETER_CACHING", "EXECUTION_ONLY")
+_DAMAGE: Final = (ValueError, TypeError, KeyError, IndexError, OverflowError, AttributeError, struct.error)
+
+
+@dataclass(frozen=True)
+class Executable:
+    """One program for the chip.
+
+    Attributes:
+        kind: STAND_ALONE, PARAMETER_CACHING or EXECUTION_ONLY.
+        parameter_bytes: Size of the parameters it brings along.
+    """
+
+    kind: str
+    parameter_bytes: int
+
+
+@dataclass(frozen=True)
+class Package:
+    """What one Edge TPU custom operator holds.
+
+    Attributes:
+        min_runtime: Oldest runtime version that takes it: 10 for compiler 1.0, 14 for 16.0 unless `-m` said else.
+        executables: Its programs.
+    """
+
+    min_runtime: int
+    executables: tuple[Executable, ...]
+
+    @property
+    def on_chip_bytes(self) -> int:
+        """Parameters loaded once and cached on the chip."""
+        return sum(e.parameter_bytes for e in self.executables if e.kind == "PARAMETER_CACHING")
+
+    @property
+    def streamed_bytes(self) -> int:
+        """Parameters sent with every inference."""
+        return sum(e.parameter_bytes for e in self.executables if e.kind != "PARAMETER_CACHING")
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """A model after the Edge TPU compiler.
+
+    Attributes:
+        graph: The file as it is, with the custom operators as operators of kind CUSTOM.
+        packages: One for each Edge TPU custom operator, in execution order; none if the model is not compiled.
+        cpu_ops: The operators that run on the CPU, in execution order.
+    """
+
+    graph: Graph
+    packages: tuple[Package, ...]
+    cpu_ops: tuple[Op, ...]
+
+
+def read_compiled(path: str | Path) -> CompiledModel:
+    """Read a compiled `.tflite` file.
+
+    Raises:
+        InputError: As `read_tflite`.
+        MalformedModelError: A custom operator holds no readable package.
+    """
+    graph = read_tflite(path)
+    packages = tuple(read_package(op.custom_options) for op in graph.ops if is_edgetpu_operator(op))
+    return CompiledModel(graph, packages, tuple(op for op in graph.ops if not is_edgetpu_operator(op)))
+
+
+def is_edgetpu_operator(op: Op) -> bool:
+    """Whether the operator is a program for the Edge TPU."""
+    return op.kind == "CUSTOM" and op.custom_code == CUSTOM_OPERATOR
+
+
+def read_package(custom_options: bytes) -> Package:
+    """Read the package inside the options of an Edge TPU custom operator.
+
+    Args:
+        custom_options: A FlexBuffer map whose key "4" holds the package.
+
+    Raises:
+        MalformedModelError: It is no such map, or the package is damaged.
+    """
+    from flatbuffers import flexbuffers
+
+    try:
+        content = flexbuffers.GetRoot(custom_options).AsMap[_PACKAGE_KEY].AsStringBytes
+        return _package(memoryview(content))
+    except _DAMAGE as error:
+        raise MalformedModelError(
+            f"The Edge TPU package of a custom operator cannot be read: {error}.",
+            hint="The file was cut short, changed by another tool, or not written by the Edge TPU compiler.",
+        ) from error
+
+
+def _package(content: memoryview) -> Package:
+    package = Table.root(content, _PACKAGE_IDENTIFIER)
+    multi_executable = Table.root(package.content(1))
+    executables = tuple(_executable(Table.root(one)) for one in multi_executable.contents(0))
+    if not executables:
+        raise FlatbufferError("it holds no executable")
+    return Package(package.integer(0, "<i"), executables)
+
+
+def _executable(table: Table) -> Executable:
+    kind = table.integer(13, "<h")
+    if not 0 <= kind < len(_EXECUTABLE_KINDS):
+        raise FlatbufferError(f"an executable has the unknown type {kind}")
+    return Executable(_EXECUTABLE_KINDS[kind], len(table.content(6)))
