@@ -53,15 +53,11 @@ class InputSpec:
 
     def __post_init__(self) -> None:
         if len(self.size) != 2 or min(self.size) < 1:
-            raise wrong_field(
-                "input.size", list(self.size), "it must be two positive numbers", "[height, width]"
-            )
+            raise wrong_field("input.size", list(self.size), "it must be two positive numbers", "[height, width]")
         given = tuple(f is not None for f in (self.scale, self.offset, self.mean, self.std))
         if given not in ((True, True, False, False), (False, False, True, True)):
             names = [
-                name
-                for name, is_given in zip(("scale", "offset", "mean", "std"), given, strict=True)
-                if is_given
+                name for name, is_given in zip(("scale", "offset", "mean", "std"), given, strict=True) if is_given
             ]
             raise wrong_field(
                 "input",
@@ -160,9 +156,7 @@ class ScoreSpec:
                 "Name one of them.",
             )
         if self.background is not None and self.background < 0:
-            raise wrong_field(
-                "scores.background", self.background, "a column is 0 or more", "Use null for none."
-            )
+            raise wrong_field("scores.background", self.background, "a column is 0 or more", "Use null for none.")
 
 
 @dataclass(frozen=True)
@@ -183,13 +177,9 @@ class NmsSpec:
         if not 0.0 < self.iou <= 1.0:
             raise wrong_field("nms.iou", self.iou, "it must lie in (0, 1]", "0.5 or 0.6 is usual.")
         if not 0.0 <= self.score <= 1.0:
-            raise wrong_field(
-                "nms.score", self.score, "it must lie in [0, 1]", "0.01 keeps nearly everything."
-            )
+            raise wrong_field("nms.score", self.score, "it must lie in [0, 1]", "0.01 keeps nearly everything.")
         if self.max_detections < 1:
-            raise wrong_field(
-                "nms.max_detections", self.max_detections, "it must be 1 or more", "100 is usual."
-            )
+            raise wrong_field("nms.max_detections", self.max_detections, "it must be 1 or more", "100 is usual.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,9 +230,7 @@ class DetectionHead:
                 "The background is usually column 0.",
             )
         if self.boxes == self.scores:
-            raise wrong_field(
-                "outputs", f"{self.boxes!r} twice", "boxes and scores are two tensors", "Name both."
-            )
+            raise wrong_field("outputs", f"{self.boxes!r} twice", "boxes and scores are two tensors", "Name both.")
 
     @property
     def score_columns(self) -> int:
@@ -317,17 +305,13 @@ class DetectionHead:
             if tensor.name == name:
                 return tensor
         present = ", ".join(f"{tensor.name!r} {list(tensor.shape)}" for tensor in graph.outputs)
-        raise wrong_field(
-            f"outputs.{role}", repr(name), f"the model's outputs are {present}", "Name one of them."
-        )
+        raise wrong_field(f"outputs.{role}", repr(name), f"the model's outputs are {present}", "Name one of them.")
 
     def _check_shape(self, output: Tensor, columns_field: str, columns: int) -> None:
         count = len(self.anchors)
         found = f"output {output.name!r} has the shape {list(output.shape)}"
         if output.shape[:2] != (1, count):
-            raise wrong_field(
-                "anchors", f"a list of {count}", found, "Give each row of the outputs its anchor."
-            )
+            raise wrong_field("anchors", f"a list of {count}", found, "Give each row of the outputs its anchor.")
         if output.shape != (1, count, columns):
             raise wrong_field(
                 columns_field,
@@ -341,9 +325,7 @@ def _checked_anchors(anchors: NDArray[Any]) -> NDArray[np.float32]:
     """A read-only float32 copy of the anchors, or the error that tells what is wrong with them."""
     copy = np.array(anchors, np.float32)
     if copy.ndim != 2 or copy.shape[1] != 4 or not len(copy):
-        raise wrong_field(
-            "anchors", f"of shape {list(copy.shape)}", "it must be [N, 4]", "(yc, xc, h, w) a row."
-        )
+        raise wrong_field("anchors", f"of shape {list(copy.shape)}", "it must be [N, 4]", "(yc, xc, h, w) a row.")
     finite = np.isfinite(copy).all(axis=1)
     if not finite.all():
         row = int(np.argmin(finite))
