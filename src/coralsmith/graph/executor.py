@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,7 +46,7 @@ class Executor:
         refusal = ""
         for resolver in kernels:
             try:
-                with warnings.catch_warnings(action="ignore"):  # it warns of the memory that keep_all asks for
+                with warnings.catch_warnings(action="ignore"), _native_log_silenced():
                     candidate = interpreter(
                         model_content=self._content,
                         num_threads=threads,
@@ -83,6 +86,22 @@ class Executor:
         """The value of `tensor` without copying; gone with the next `invoke`."""
         value: Array = self._interpreter.tensor(self._number[tensor])()
         return value
+
+
+@contextlib.contextmanager
+def _native_log_silenced() -> Iterator[None]:
+    """Keep what the interpreter's C++ side writes on file descriptor 2 from the user's terminal.
+
+    It announces each delegate there and knows no setting against it; its errors come as exceptions all the same.
+    """
+    saved = os.dup(2)
+    with Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 def real_outputs(executor: Executor) -> list[Array]:

@@ -1,0 +1,63 @@
+"""Constants as integers: symmetric int8 weights, int32 biases, asymmetric int8 operands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from coralsmith.graph import Array, Quant, Tensor
+
+WEIGHT_LIMIT: Final = 127  # narrow range: -128 is not used, so that kernels may negate (TFLite specification)
+BIAS_LIMIT: Final = 1 << 30  # half of int32, which leaves the accumulator room
+SMALLEST_SCALE: Final = 1e-12
+
+
+@dataclass(frozen=True)
+class IntegerLayer:
+    """Weights int8 and bias int32 of one layer, with the scales the kernels demand."""
+
+    weights: Tensor
+    bias: Tensor
+
+
+def quantize_layer(
+    weights: Tensor, bias: Array, input_quant: Quant, axis: int, *, per_channel: bool, bias_name: str
+) -> IntegerLayer:
+    """Integer weights and bias of a convolution or dense layer.
+
+    The bias scale is input scale times weight scale, as the kernels check. A channel whose bias would not fit
+    into int32 (its weights are almost zero) gets a wider weight scale instead of a saturated bias.
+
+    Args:
+        weights: Float constant.
+        bias: float, one per output channel.
+        input_quant: Quantization of the layer's activation.
+        axis: Output-channel dimension of `weights`.
+        per_channel: One scale per output channel, or one for all.
+        bias_name: Name of the bias tensor.
+    """
+    assert weights.data is not None, "weights are constant"
+    values = weights.data.astype(np.float64)
+    others = tuple(i for i in range(values.ndim) if i != axis)
+    largest = np.abs(values).max(axis=others)
+    input_scale = float(input_quant.scale[0])
+    scale = np.maximum(largest / WEIGHT_LIMIT, np.abs(bias) / (input_scale * BIAS_LIMIT))
+    if not per_channel:
+        scale = np.array([scale.max()])
+    scale = np.maximum(scale, SMALLEST_SCALE).astype(np.float32)
+    quant = Quant(scale, np.zeros(scale.size, np.int64), axis if scale.size > 1 else 0)
+    integers = quant.quantize(values, np.dtype(np.int8)).clip(-WEIGHT_LIMIT, WEIGHT_LIMIT)
+    bias_scale = (np.float32(input_scale) * scale).astype(np.float32)
+    bias_quant = Quant(bias_scale, np.zeros(scale.size, np.int64))
+    return IntegerLayer(
+        Tensor.constant(weights.name, integers.astype(np.int8), quant),
+        Tensor.constant(bias_name, bias_quant.quantize(bias, np.dtype(np.int32)), bias_quant),
+    )
+
+
+def quantize_operand(constant: Tensor, quant: Quant) -> Tensor:
+    """A constant operand of an element-wise operator as int8 with the given scale."""
+    assert constant.data is not None, "operands are constant"
+    return Tensor.constant(constant.name, quant.quantize(constant.data, np.dtype(np.int8)), quant)
