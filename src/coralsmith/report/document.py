@@ -1,0 +1,243 @@
+"""The records of a conversion: exactly what `report.json` holds, and all that the HTML and the terminal show.
+
+Fields are plain values, so that a report read back from disk can be shown like a fresh one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from coralsmith.findings import Finding
+
+SCHEMA: Final = "coralsmith/report/1"
+VerdictStatus = Literal["compiled", "int8-ready", "blocked"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the user got, and what to do next.
+
+    Attributes:
+        status: ``compiled``: the real compiler wrote a model; ``int8-ready``: a verified int8 model, not compiled;
+            ``blocked``: findings stopped the job.
+        title: One line.
+        text: A few plain sentences.
+        next_step: The command or action that comes next; empty where nothing is left to do.
+    """
+
+    status: VerdictStatus
+    title: str
+    text: str
+    next_step: str = ""
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """One stage of the run: wall time in seconds, peak resident memory in megabytes, whether it was resumed."""
+
+    name: str
+    seconds: float
+    peak_megabytes: float | None
+    resumed: bool = False
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """The model that went in."""
+
+    path: str
+    format: str
+    sha256: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class HeadRecord:
+    """The detection head in short; the whole of it is head.json."""
+
+    input_size: tuple[int, int]
+    normalisation: str
+    boxes: str
+    scores: str
+    anchors: int
+    labels: tuple[str, ...]
+    evidence: str
+
+
+@dataclass(frozen=True)
+class RepairRecord:
+    """One change to the model and its numerical proof."""
+
+    name: str
+    reason: str
+    exact: bool
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    worst_difference: float | None
+    sqnr_db: float | None = None
+
+
+@dataclass(frozen=True)
+class OutputFidelity:
+    """An output of the int8 model against the float model: signal to quantization noise, worst difference."""
+
+    name: str
+    sqnr_db: float
+    worst_difference: float
+
+
+@dataclass(frozen=True)
+class LayerFidelity:
+    """One operator's output, int8 against float: signal to quantization noise in dB."""
+
+    name: str
+    kind: str
+    sqnr_db: float
+
+
+@dataclass(frozen=True)
+class TensorScale:
+    """How one activation is quantized, and the range it was seen to have."""
+
+    name: str
+    shape: tuple[int, ...]
+    scale: float
+    zero_point: int
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class QuantizationRecord:
+    """How the model became int8; `images` counts those that were calibrated with, `None` where it came quantized."""
+
+    images: int | None
+    ranges: str
+    weights: str
+    outputs: tuple[OutputFidelity, ...] = ()
+    layers: tuple[LayerFidelity, ...] = ()
+    tensors: tuple[TensorScale, ...] = ()
+
+
+@dataclass(frozen=True)
+class DetectionRecord:
+    """One detection: label, 0-based class, score, box (ymin, xmin, ymax, xmax) normalised to the original image."""
+
+    label: str
+    class_id: int
+    score: float
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class SampleRecord:
+    """One image that both models looked at."""
+
+    image: str
+    float_detections: tuple[DetectionRecord, ...]
+    int8_detections: tuple[DetectionRecord, ...]
+
+
+@dataclass(frozen=True)
+class AgreementRecord:
+    """How many of the float model's detections the int8 model finds again (same class, IoU at least `iou`)."""
+
+    images: int
+    float_detections: int
+    int8_detections: int
+    matched: int
+    score_threshold: float
+    iou: float
+
+
+@dataclass(frozen=True)
+class CompilerRecord:
+    """What the real compiler did; counts are None where it was not run."""
+
+    ran: bool
+    version: str | None = None
+    command: str = ""
+    mapped: int | None = None
+    unmapped: int | None = None
+    on_chip_bytes: int | None = None
+    streamed_bytes: int | None = None
+    operations: tuple[tuple[str, int, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """One file of the output folder."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class AccuracyRecord:
+    """Average precision on a labelled data set, in 0..1, with the paired interval of the drop."""
+
+    dataset: str
+    split: str
+    images: int
+    float_ap: float
+    int8_ap: float
+    drop: float
+    drop_interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """Everything a run knows; `report.json`.
+
+    `check` is the document of ``coralsmith check --json``, `recipe` that of the recipe file, `verification` the
+    comparison of the imported float graph with its source.
+    """
+
+    name: str
+    verdict: Verdict
+    versions: dict[str, str]
+    source: SourceRecord
+    recipe: dict[str, Any]
+    head: HeadRecord | None
+    verification: dict[str, Any] | None
+    repairs: tuple[RepairRecord, ...]
+    quantization: QuantizationRecord
+    check: dict[str, Any]
+    compiler: CompilerRecord
+    agreement: AgreementRecord | None
+    samples: tuple[SampleRecord, ...]
+    accuracy: AccuracyRecord | None
+    stages: tuple[StageRecord, ...]
+    files: tuple[FileRecord, ...]
+    findings: tuple[Finding, ...]
+    schema: str = field(default=SCHEMA)
+
+
+def to_document(record: Any) -> Any:
+    """Any record as JSON values: dataclasses become objects, numpy values numbers, infinities null."""
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        return {f.name: to_document(getattr(record, f.name)) for f in dataclasses.fields(record)}
+    if isinstance(record, dict):
+        return {str(key): to_document(value) for key, value in record.items()}
+    if isinstance(record, (list, tuple, set, frozenset)):
+        return [to_document(value) for value in record]
+    if isinstance(record, np.ndarray):
+        return to_document(record.tolist())
+    if isinstance(record, np.generic):
+        return to_document(record.item())
+    if isinstance(record, float) and not math.isfinite(record):
+        return None
+    return str(record) if isinstance(record, Path) else record
+
+
+def to_json(record: Any) -> str:
+    """Any record as the text of a JSON document, the same for the same record."""
+    return json.dumps(to_document(record), indent=1, ensure_ascii=False) + "\n"
