@@ -62,13 +62,13 @@ class BlockingFindingsError(CoralsmithError):
     exit_code = 1
 
 
-class EnvironmentProblem(CoralsmithError):
+class MachineError(CoralsmithError):
     """Something the machine lacks: an extra, a compiler, a device, memory or time."""
 
     exit_code = 3
 
 
-class MissingExtraError(EnvironmentProblem):
+class MissingExtraError(MachineError):
     """An optional dependency is not installed; the hint is the exact command that installs it."""
 
     def __init__(self, extra: str, purpose: str) -> None:
@@ -79,5 +79,5 @@ class MissingExtraError(EnvironmentProblem):
         self.extra = extra
 
 
-class CompilerError(EnvironmentProblem):
+class CompilerError(MachineError):
     """The Edge TPU compiler is missing, failed, or wrote something that is not a compiled model."""

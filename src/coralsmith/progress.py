@@ -1,4 +1,4 @@
-"""How long steps tell that they are alive: one reporter interface, silent unless the command line gives another."""
+"""How long steps tell that they are alive: one reporter interface, silent unless the caller gives another."""
 
 from __future__ import annotations
 

@@ -1,0 +1,69 @@
+"""Everything a user can choose about a conversion: one model that the recipe file and the flags both fill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from coralsmith.errors import InputError, UsageError
+
+MAX_RECIPE_BYTES: Final = 1 << 20
+
+
+class Recipe(BaseModel):
+    """The choices of a conversion; every field has the default that suits most people."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    io: Literal["uint8", "int8", "float"] = Field("uint8", description="Element type of the model's input.")
+    postprocess: Literal["auto", "op", "none"] = Field(
+        "auto", description="Attach TFLite_Detection_PostProcess: when a head is known, always, never."
+    )
+    weights: Literal["per-channel", "per-tensor"] = Field("per-channel", description="Scales of the weights.")
+    ranges: Literal["min-max", "percentile", "least-squares"] = Field(
+        "min-max", description="How the range of an activation is found."
+    )
+    percentile: float = Field(99.99, gt=50, le=100, description="Share of values kept by ranges: percentile.")
+    repair: Literal["exact", "approx", "off"] = Field("exact", description="Which repairs may be made.")
+    samples: int = Field(200, ge=1, description="Most images used for calibration.")
+    seed: int = Field(0, ge=0, description="Chooses the images when there are more than samples.")
+    min_runtime: int = Field(14, ge=10, le=14, description="Oldest Edge TPU runtime that must run the model.")
+    compiler: str = Field("auto", description="auto, none, a path, docker:IMAGE or ssh:[USER@]HOST.")
+    compiler_timeout_s: float = Field(600.0, gt=0, description="Longest run of the compiler in seconds.")
+    trust: bool = Field(False, description="Run code that the model file brings along (Keras Lambda layers).")
+
+
+def load_recipe(path: Path | None, overrides: dict[str, Any]) -> Recipe:
+    """The recipe of a YAML file with the given fields replaced; `None` values replace nothing.
+
+    Raises:
+        InputError: The file cannot be read or is not YAML.
+        UsageError: A field is unknown or has a value that makes no sense.
+    """
+    given: dict[str, Any] = _read(path) if path is not None else {}
+    given.update({name: value for name, value in overrides.items() if value is not None})
+    try:
+        return Recipe(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise UsageError(
+            f"The recipe's '{field}' is not valid: {first['msg']}.",
+            hint=f"It is {first['input']!r} now.",
+        ) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    path = path.expanduser()
+    try:
+        if path.stat().st_size > MAX_RECIPE_BYTES:
+            raise InputError(f"The recipe '{path}' is larger than 1 MiB.")
+        document = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise InputError(f"The recipe '{path}' cannot be read: {error}.") from error
+    if not isinstance(document, dict):
+        raise InputError(f"The recipe '{path}' is not a list of 'field: value' lines.")
+    return {str(name): value for name, value in document.items()}
