@@ -74,8 +74,9 @@ def test_no_float_operator_is_left_between_integer_input_and_outputs() -> None:
 def residual_network() -> Graph:
     """Two convolutions of the input, their sum, a gate and two heads: what detectors are made of."""
     source = activation("input", (1, 8, 8, 3))
-    first = op("CONV_2D", [source, random_constant("w1", (8, 3, 3, 3), 1)], "first", **CONVOLUTION)
-    second = op("CONV_2D", [source, random_constant("w2", (8, 1, 1, 3), 2)], "second", **CONVOLUTION)
+    zeros = constant("bias", np.zeros(8), np.float32)
+    first = op("CONV_2D", [source, random_constant("w1", (8, 3, 3, 3), 1), zeros], "first", **CONVOLUTION)
+    second = op("CONV_2D", [source, random_constant("w2", (8, 1, 1, 3), 2), zeros], "second", **CONVOLUTION)
     total = op("ADD", [first.output, second.output], "sum", fused_activation_function="RELU6")
     gate = op("LOGISTIC", [total.output], "gate")
     gated = op("MUL", [total.output, gate.output], "gated", fused_activation_function="NONE")
@@ -135,7 +136,7 @@ def test_values_that_are_no_numbers_are_refused() -> None:
 def test_a_dead_tensor_is_reported() -> None:
     source = activation("input", (1, 8, 8, 3))
     weights = constant("weights", np.zeros((2, 1, 1, 3)), np.float32)
-    dead = op("CONV_2D", [source, weights], "dead", **CONVOLUTION)
+    dead = op("CONV_2D", [source, weights, constant("bias", [0, 0], np.float32)], "dead", **CONVOLUTION)
     findings = quantize_graph(graph([dead], [source]), images((1, 8, 8, 3))).findings
     assert [(finding.rule, finding.tensor) for finding in findings] == [("dead-tensor", "dead")]
 

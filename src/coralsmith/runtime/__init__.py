@@ -1,0 +1,1 @@
+"""Running a model: images in, detections out."""

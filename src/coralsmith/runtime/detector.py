@@ -1,0 +1,110 @@
+"""A model and its head as one thing: an image goes in, detections come out, whatever form the model has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coralsmith.detection.decode import decode_detections
+from coralsmith.detection.detections import Detections
+from coralsmith.detection.head import DetectionHead, InputSpec
+from coralsmith.detection.postprocess_op import find_postprocess_op
+from coralsmith.detection.preprocess import fit, resize_image
+from coralsmith.errors import DetectionHeadError, UnsupportedModelError
+from coralsmith.graph import Array, Graph, Tensor
+from coralsmith.graph.executor import Executor, as_real
+from coralsmith.graph.reader import read_tflite
+
+COMPILED_OP: Final = "edgetpu-custom-op"
+_INT8_OFFSET: Final = 128
+
+
+class Detector:
+    """Detects objects with a float or integer model on the CPU.
+
+    Args:
+        model: A `.tflite` file or a graph, with raw heads or with TFLite_Detection_PostProcess inside.
+        head: How to feed the model and to read it; needed for its input and labels even where the model
+            decodes its boxes itself.
+        threads: CPU threads of the interpreter.
+        per_class: Suppress overlaps within each class; else as TFLite_Detection_PostProcess does, among the
+            best classes of all anchors. Without effect where the model decodes its boxes itself.
+
+    Raises:
+        UnsupportedModelError: The model is compiled for the Edge TPU, or the interpreter refuses it.
+        DetectionHeadError: The head does not belong to the model.
+    """
+
+    def __init__(self, model: str | Path | Graph, head: DetectionHead, *, threads: int = 2, per_class: bool = True) -> None:
+        self.graph = model if isinstance(model, Graph) else read_tflite(model)
+        if any(op.custom_code == COMPILED_OP for op in self.graph.ops):
+            raise UnsupportedModelError(
+                "The model is compiled for the Edge TPU and runs on that device only.",
+                hint="Use the int8 model it was compiled from: it gives the same detections on the CPU.",
+            )
+        self.head = head
+        self.per_class = per_class
+        self.decodes_itself = find_postprocess_op(self.graph) is not None
+        if not self.decodes_itself:
+            head.check_against(self.graph)
+        self._executor = Executor(self.graph, threads=threads)
+
+    def detect(self, image: NDArray[np.uint8]) -> Detections:
+        """Detect objects in one image.
+
+        Args:
+            image: uint8 RGB [height, width, 3], any size.
+
+        Returns:
+            Detections with boxes normalised to the original image.
+        """
+        size, mode = self.head.input.size, self.head.input.resize
+        found = self.detect_resized(resize_image(image, size, mode))
+        place = fit((image.shape[0], image.shape[1]), size, mode)
+        return Detections(place.to_image(found.boxes), found.class_ids, found.scores)
+
+    def detect_resized(self, image: NDArray[np.uint8]) -> Detections:
+        """Detect objects in an image that has the model's input size; boxes are normalised to that image."""
+        self._executor.invoke(feed(self.graph.inputs[0], image[None], self.head.input))
+        if self.decodes_itself:
+            return self._read_operator()
+        boxes, scores = (self._real_output(name) for name in (self.head.boxes, self.head.scores))
+        return decode_detections(boxes[0], scores[0], self.head, per_class=self.per_class)
+
+    def _real_output(self, name: str) -> Array:
+        tensor = next(tensor for tensor in self.graph.outputs if tensor.name == name)
+        return as_real(tensor, self._executor.value(tensor))
+
+    def _read_operator(self) -> Detections:
+        """The four outputs of the operator, cut at its own count: the rows behind are not written."""
+        if len(self.graph.outputs) != 4:
+            count = len(self.graph.outputs)
+            raise DetectionHeadError(f"The detection operator has four outputs, the model {count}.")
+        boxes, classes, scores, count = (self._executor.value(tensor) for tensor in self.graph.outputs)
+        kept = int(count.reshape(-1)[0])
+        return Detections(boxes[0, :kept], classes[0, :kept].astype(np.int64), scores[0, :kept])
+
+
+def feed(tensor: Tensor, pixels: NDArray[np.uint8], spec: InputSpec) -> Array:
+    """Pixels in the form that a model's input takes.
+
+    An integer input with one step per pixel value takes the pixels as they are (int8: less 128). Any other
+    integer input takes the normalised pixels quantized.
+
+    Args:
+        tensor: The input: float32, uint8 or int8.
+        pixels: uint8 [1, height, width, 3].
+        spec: The normalisation.
+    """
+    if tensor.is_float:
+        return spec.normalise(pixels)
+    if tensor.quant is None:
+        raise UnsupportedModelError(f"The input '{tensor.name}' holds {tensor.dtype} without a scale.")
+    if spec.scale is not None and np.isclose(float(tensor.quant.scale[0]), spec.scale, rtol=0.01):
+        if tensor.dtype == np.uint8:
+            return pixels
+        return (pixels.astype(np.int16) - _INT8_OFFSET).astype(np.int8)
+    return tensor.quant.quantize(spec.normalise(pixels), tensor.dtype)
