@@ -1,0 +1,97 @@
+"""Bring an image of any size to the model's input size, and boxes back to the image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+if TYPE_CHECKING:
+    from coralsmith.detection.head import Resize
+
+PADDING = 128
+"""Grey of the bars of a letterbox: nearly zero once pixels are mapped to [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where an image lies in the model's input.
+
+    Attributes:
+        input_size: Height and width of the model's input, in pixels.
+        top: First row of the image in the input.
+        left: First column of the image in the input.
+        height: Rows that the image fills.
+        width: Columns that the image fills.
+    """
+
+    input_size: tuple[int, int]
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def to_image(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Boxes normalised to the model's input as boxes normalised to the image.
+
+        Args:
+            boxes: float32 [M, 4] (ymin, xmin, ymax, xmax); a box may reach into the padding.
+
+        Returns:
+            float32 [M, 4], not clipped.
+        """
+        return ((boxes - self._offset()) / self._share()).astype(np.float32)
+
+    def to_input(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The inverse of `to_image`."""
+        return (boxes * self._share() + self._offset()).astype(np.float32)
+
+    def _offset(self) -> NDArray[np.float64]:
+        rows, columns = self.input_size
+        return np.array([self.top / rows, self.left / columns] * 2)
+
+    def _share(self) -> NDArray[np.float64]:
+        rows, columns = self.input_size
+        return np.array([self.height / rows, self.width / columns] * 2)
+
+
+def fit(image_size: tuple[int, int], input_size: tuple[int, int], resize: Resize) -> Geometry:
+    """Where an image of a size comes to lie in the model's input.
+
+    Args:
+        image_size: Height and width of the image.
+        input_size: Height and width of the model's input.
+        resize: ``stretch`` fills the input; ``letterbox`` keeps the aspect ratio and centres the image.
+    """
+    if resize == "stretch":
+        return Geometry(input_size, 0, 0, *input_size)
+    factor = min(input_size[0] / image_size[0], input_size[1] / image_size[1])
+    height, width = (max(1, round(side * factor)) for side in image_size)
+    return Geometry(input_size, (input_size[0] - height) // 2, (input_size[1] - width) // 2, height, width)
+
+
+def resize_image(
+    image: Image.Image | NDArray[np.uint8], input_size: tuple[int, int], resize: Resize = "stretch"
+) -> NDArray[np.uint8]:
+    """Resize an RGB image to the model's input.
+
+    Pillow's bilinear filter widens with the reduction, so every pixel of a large photo counts; the plain
+    bilinear sampling of TensorFlow and OpenCV skips pixels and aliases.
+
+    Args:
+        image: An RGB image, or its uint8 pixels [height, width, 3].
+        input_size: Height and width of the model's input.
+        resize: ``stretch`` or ``letterbox``; see `fit`, which also tells the way back for boxes.
+
+    Returns:
+        uint8 RGB, [height, width, 3] of the input size; the bars of a letterbox have the value `PADDING`.
+    """
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    place = fit((picture.height, picture.width), input_size, resize)
+    content = picture.resize((place.width, place.height), Image.Resampling.BILINEAR)
+    pixels = np.full((*input_size, 3), PADDING, np.uint8)
+    pixels[place.top : place.top + place.height, place.left : place.left + place.width] = np.asarray(content)
+    return pixels
