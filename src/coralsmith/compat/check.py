@@ -1,0 +1,123 @@
+"""Will this model run on the Edge TPU, operator by operator; why not; what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from coralsmith.compat.fates import Prediction, predict
+from coralsmith.compat.model_rules import computes_in_float, model_findings
+from coralsmith.compat.report import SCHEMA, CheckReport, Latency
+from coralsmith.edgetpu.memory import parameter_memory
+from coralsmith.edgetpu.package import is_edgetpu_operator
+from coralsmith.edgetpu.rules import rule, rule_book
+from coralsmith.edgetpu.support import NEWEST_RUNTIME, Verdict, supported
+from coralsmith.errors import UnsupportedModelError, UsageError
+from coralsmith.findings import Finding, Severity
+from coralsmith.graph.model import Graph, Op, Tensor
+
+OLDEST_RUNTIME: Final = 10
+
+_NOT_ESTIMATED: Final = Latency(usb=None, pcie=None, evidence="not estimated in this release")
+_ORDER: Final[dict[Severity, int]] = {"error": 0, "warning": 1, "info": 2}
+
+
+def check_graph(
+    graph: Graph, *, model: str = "", min_runtime: int = NEWEST_RUNTIME, as_if_quantized: bool = False
+) -> CheckReport:
+    """Foretell what the Edge TPU compiler will do with a model.
+
+    A float model is always judged as the int8 model that quantization would make of it. Whether being float is an
+    error depends on what is to happen to it.
+
+    Args:
+        graph: A verified graph, float or quantized.
+        model: Name of the model for the report.
+        min_runtime: Oldest Edge TPU runtime that must run the compiled model, 10 to 14.
+        as_if_quantized: The model is going to be quantized, so that being float is no reason to refuse it.
+
+    Returns:
+        Every operator's fate, parameter memory, and findings.
+
+    Raises:
+        UsageError: `min_runtime` is no runtime version.
+        UnsupportedModelError: The model is the output of the compiler already.
+    """
+    if any(is_edgetpu_operator(op) for op in graph.ops):
+        raise UnsupportedModelError(
+            f"{model or 'The model'} is compiled for the Edge TPU already.",
+            hint="Give the int8 model that it was compiled from; coralsmith inspect shows what this one holds.",
+        )
+    if not OLDEST_RUNTIME <= min_runtime <= NEWEST_RUNTIME:
+        raise UsageError(f"There is no Edge TPU runtime version {min_runtime}: choose 10 to 14.")
+    is_float = computes_in_float(graph)
+    verdicts = [supported(op, min_runtime, as_if_quantized=is_float) for op in graph.ops]
+    prediction = predict(graph, verdicts)
+    mapped = [fate.index for fate in prediction.fates if fate.target == "edgetpu"]
+    findings = [
+        *_float_findings(is_float, as_if_quantized),
+        *model_findings(graph, as_file=not is_float),
+        *_operator_findings(graph, verdicts),
+        *_partition_findings(graph, prediction),
+    ]
+    targets = [fate.target for fate in prediction.fates]
+    return CheckReport(
+        schema=SCHEMA,
+        model=model,
+        ops_total=len(targets),
+        ops_edgetpu=targets.count("edgetpu"),
+        ops_cpu=targets.count("cpu"),
+        ops_unknown=targets.count("unknown"),
+        partitions=prediction.partitions,
+        ops=prediction.fates,
+        parameters=parameter_memory(graph, mapped, as_if_quantized=is_float),
+        latency_ms=_NOT_ESTIMATED,
+        findings=sorted(findings, key=lambda finding: _ORDER[finding.severity]),
+    )
+
+
+def _float_findings(is_float: bool, as_if_quantized: bool) -> Iterator[Finding]:
+    if is_float:
+        yield rule("assumed-quantized").finding()
+        if not as_if_quantized:
+            yield rule("not-quantized").finding()
+
+
+def _operator_findings(graph: Graph, verdicts: Sequence[Verdict]) -> Iterator[Finding]:
+    """One finding for each operator that is not surely supported; one in all for rules about the model."""
+    readers = graph.consumers()
+    told: set[str] = set()
+    for op, verdict in zip(graph.ops, verdicts, strict=True):
+        broken = verdict.rule
+        if broken is None or broken.id in told:
+            continue
+        if broken.scope == "model":
+            told.add(broken.id)
+        yield broken.finding(
+            op=None if broken.scope == "model" else op.name,
+            measured=verdict.measured or None,
+            severity="info" if _is_normal(graph, op, readers) else None,
+            fix=verdict.fix,
+            evidence=verdict.evidence,
+        )
+
+
+def _is_normal(graph: Graph, op: Op, readers: dict[Tensor, list[Op]]) -> bool:
+    """Whether the operator stays on the CPU in every model of its sort: float ends, and detection at the end."""
+    if op.kind == "CUSTOM":
+        return op.custom_code in rule_book().known_custom_operators
+    if op.kind == "QUANTIZE":
+        return op.inputs[0] in graph.inputs and op.inputs[0].is_float
+    if op.kind == "DEQUANTIZE":
+        following = [reader for tensor in op.outputs for reader in readers.get(tensor, [])]
+        return all(reader.kind == "CUSTOM" for reader in following)
+    return False
+
+
+def _partition_findings(graph: Graph, prediction: Prediction) -> Iterator[Finding]:
+    if all(fate.target == "cpu" for fate in prediction.fates):
+        yield rule("nothing-mapped").finding(measured=f"0 of {len(prediction.fates)} operators")
+    if prediction.stranded:
+        blocker = None if prediction.blocker is None else graph.ops[prediction.blocker].name
+        count = len(prediction.stranded)
+        yield rule("more-than-one-subgraph").finding(op=blocker, measured=f"{count} operators")

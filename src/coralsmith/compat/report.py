@@ -1,0 +1,92 @@
+"""The result of a check: the typed object that `coralsmith check --json` prints."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Final
+
+from coralsmith.edgetpu.memory import ParameterMemory
+from coralsmith.edgetpu.rules import Target
+from coralsmith.findings import Finding, has_errors
+
+SCHEMA: Final = "coralsmith/check/1"
+
+
+@dataclass(frozen=True)
+class OpFate:
+    """Where one operator will run.
+
+    Attributes:
+        index: Position in execution order.
+        kind: Operator kind, "CONV_2D"; "CUSTOM" for custom operators.
+        name: Name of its first output.
+        target: "edgetpu", "cpu" or "unknown".
+        status: The compiler's words for it where it has them.
+        rule: The rule that keeps it off the Edge TPU or leaves it unknown; None where it is mapped.
+    """
+
+    index: int
+    kind: str
+    name: str
+    target: Target
+    status: str
+    rule: str | None
+
+
+@dataclass(frozen=True)
+class LatencyEstimate:
+    """Milliseconds of one inference, and the band they lie in."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Latency by the way the Edge TPU is attached; None where it is not estimated."""
+
+    usb: LatencyEstimate | None
+    pcie: LatencyEstimate | None
+    evidence: str
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What the Edge TPU compiler will do with a model, as far as it is known.
+
+    Attributes:
+        schema: Name and version of this document.
+        model: The model, as the user named it.
+        ops_total: Number of operators.
+        ops_edgetpu: Operators that will run on the Edge TPU.
+        ops_cpu: Operators that will run on the CPU.
+        ops_unknown: Operators of which that is not known.
+        partitions: Edge TPU partitions of the graph; the compiler maps the first one only unless asked for all.
+        ops: Every operator, in execution order.
+        parameters: Parameter memory of the operators on the Edge TPU.
+        latency_ms: Latency of one inference.
+        findings: Errors first; an error means that the compiler would refuse the model or map nothing.
+    """
+
+    schema: str
+    model: str
+    ops_total: int
+    ops_edgetpu: int
+    ops_cpu: int
+    ops_unknown: int
+    partitions: int
+    ops: list[OpFate]
+    parameters: ParameterMemory
+    latency_ms: Latency
+    findings: list[Finding]
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the compiler would refuse the model."""
+        return has_errors(self.findings)
+
+    def document(self) -> dict[str, Any]:
+        """The report as plain values, ready for JSON."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,177 @@
+"""The conditions of the operator rules: one small function measures each, the limits are in `rules.json`.
+
+There are two sorts. A fault says in words what is wrong, or None. A quantity is a number that the rule compares
+with what was seen on the Edge TPU and what is known to be refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from coralsmith.edgetpu.rules import Rule
+from coralsmith.graph.model import Op, Tensor
+
+
+@dataclass(frozen=True)
+class Violation:
+    """That an operator breaks a rule.
+
+    Attributes:
+        measured: The value found, in words.
+        certain: Whether it is known that the compiler leaves such an operator on the CPU.
+    """
+
+    measured: str
+    certain: bool
+
+
+def violation(op: Op, rule: Rule) -> Violation | None:
+    """How `op` breaks `rule`, or None if it keeps it."""
+    if rule.id in FAULTS:
+        fault = FAULTS[rule.id](op)
+        return None if fault is None else Violation(fault, certain=not rule.uncertain)
+    value = QUANTITIES[rule.id](op)
+    if rule.mapped_up_to is None or value <= rule.mapped_up_to:
+        return None
+    refused = rule.refused_from is not None and value >= rule.refused_from
+    return Violation(f"{value:g} {rule.unit}", certain=refused)
+
+
+def _parameter_not_constant(op: Op) -> str | None:
+    parameters = {role: op.input(role) for role in ("filter", "bias")}
+    computed = [role for role, tensor in parameters.items() if tensor is not None and not tensor.is_constant]
+    return f"computed {' and '.join(computed)}" if computed else None
+
+
+def _equal_dilation(op: Op) -> str | None:
+    height, width = op.attributes.get("dilation_h_factor", 1), op.attributes.get("dilation_w_factor", 1)
+    return None if height == width else f"{height} x {width}"
+
+
+def _fused_activation(op: Op) -> str | None:
+    activation = op.attributes.get("fused_activation_function", "NONE")
+    return None if activation == "NONE" else str(activation)
+
+
+def _concatenated_constant(op: Op) -> str | None:
+    constants = [tensor for tensor in op.inputs if tensor is not None and tensor.is_constant]
+    if not constants or (len(op.inputs) == 2 and all(_is_zero(constant) for constant in constants)):
+        return None
+    return f"{len(op.inputs)} inputs, {len(constants)} of them constant"
+
+
+def _weights_format(op: Op) -> str | None:
+    weights_format = op.attributes.get("weights_format", "DEFAULT")
+    return None if weights_format == "DEFAULT" else str(weights_format)
+
+
+def _output_rank(op: Op) -> str | None:
+    return _more_than_one_dimension(op.output)
+
+
+def _dense_width(op: Op) -> float:
+    return op.output.shape[-1] if op.output.shape else 1
+
+
+def _reduced_batch(op: Op) -> str | None:
+    return "axis 0" if 0 in _axes(op) else None
+
+
+def _reduced_depth(op: Op) -> str | None:
+    shape = op.required_input("input").shape
+    last = len(shape) - 1
+    return f"{shape[last]} channels" if last in _axes(op) and shape[last] % 4 else None
+
+
+def _mean_area(op: Op) -> float:
+    shape = op.required_input("input").shape
+    return float(np.prod([shape[axis] for axis in _axes(op) if axis < len(shape) - 1]))
+
+
+def _padded_batch(op: Op) -> str | None:
+    paddings = op.required_input("paddings").data
+    batch = [] if paddings is None else paddings[:1].ravel().tolist()
+    return str(batch) if any(batch) else None
+
+
+def _resize_factor(op: Op) -> float:
+    before, after = op.required_input("input").shape, op.output.shape
+    return max((new / max(old, 1) for old, new in zip(before[1:3], after[1:3], strict=False)), default=1.0)
+
+
+def _softmax_size(op: Op) -> float:
+    return op.output.elements
+
+
+def _split_batch(op: Op) -> str | None:
+    axes = _axes(op) if op.kind == "SPLIT" else [op.attributes.get("axis")]
+    return "axis 0" if 0 in axes else None
+
+
+def _squeeze_layout(op: Op) -> str | None:
+    before, after = op.required_input("input").shape, op.output.shape
+    leading = (1,) * (len(before) - len(after)) + after
+    return None if leading == before else f"{list(before)} to {list(after)}"
+
+
+def _strided_slice_stride(op: Op) -> str | None:
+    strides = op.required_input("strides").data
+    return None if strides is None or np.all(strides == 1) else f"strides {strides.tolist()}"
+
+
+def _strided_slice_mask(op: Op) -> str | None:
+    masks = {name: op.attributes.get(name) for name in ("ellipsis_mask", "new_axis_mask")}
+    return ", ".join(f"{name} {value}" for name, value in masks.items() if value) or None
+
+
+def _prelu_alpha(op: Op) -> str | None:
+    alpha = op.required_input("alpha")
+    return _more_than_one_dimension(alpha) if alpha.is_constant else "computed slopes"
+
+
+def _more_than_one_dimension(tensor: Tensor) -> str | None:
+    return str(list(tensor.shape)) if sum(size > 1 for size in tensor.shape) > 1 else None
+
+
+def _axes(op: Op) -> list[int]:
+    """The dimensions that an operator works along, counted from the front; none where they are computed."""
+    axes, rank = op.required_input("axis").data, len(op.required_input("input").shape)
+    return [] if axes is None or rank == 0 else [int(axis) % rank for axis in axes.ravel()]
+
+
+def _is_zero(constant: Tensor) -> bool:
+    data = constant.data
+    if data is None:
+        return False
+    return not np.any(data if constant.quant is None else constant.quant.dequantize(data))
+
+
+FAULTS: Final[dict[str, Callable[[Op], str | None]]] = {
+    "parameter-not-constant": _parameter_not_constant,
+    "equal-dilation": _equal_dilation,
+    "fused-activation": _fused_activation,
+    "concatenated-constant": _concatenated_constant,
+    "weights-format": _weights_format,
+    "dense-output-rank": _output_rank,
+    "reduced-batch": _reduced_batch,
+    "reduced-depth": _reduced_depth,
+    "padded-batch": _padded_batch,
+    "softmax-rank": _output_rank,
+    "split-batch": _split_batch,
+    "squeeze-layout": _squeeze_layout,
+    "strided-slice-stride": _strided_slice_stride,
+    "strided-slice-mask": _strided_slice_mask,
+    "prelu-alpha": _prelu_alpha,
+}
+
+QUANTITIES: Final[dict[str, Callable[[Op], float]]] = {
+    "dense-width": _dense_width,
+    "mean-area": _mean_area,
+    "resize-factor": _resize_factor,
+    "nearest-resize-factor": _resize_factor,
+    "softmax-size": _softmax_size,
+}

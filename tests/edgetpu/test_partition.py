@@ -1,0 +1,107 @@
+"""The partition is TFLite's: it follows the data, and the sorts alternate."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coralsmith.edgetpu.partition import Subset, first_supported, partition
+from coralsmith.graph.model import Graph, Op
+from tests.builders import activation
+
+
+def build(inputs_of: list[list[int]]) -> Graph:
+    """A graph whose operator i reads the outputs of the operators in `inputs_of[i]`, or the graph input."""
+    source = activation("input", (1, 4))
+    outputs = [activation(f"value {index}", (1, 4)) for index in range(len(inputs_of))]
+    ops = [
+        Op("ADD", [outputs[i] for i in inputs] or [source], [outputs[index]])
+        for index, inputs in enumerate(inputs_of)
+    ]
+    return Graph(ops, [source], outputs[-1:])
+
+
+def by_rescanning(inputs_of: list[list[int]], supported: list[bool]) -> list[Subset]:
+    """The algorithm as it is described: scan the operators in order until nothing more joins."""
+    placed: set[int] = set()
+    subsets: list[Subset] = []
+    while len(placed) < len(inputs_of):
+        members: set[int] = set()
+        sort: bool | None = None
+        joined = True
+        while joined:
+            joined = False
+            for index, inputs in enumerate(inputs_of):
+                if index not in placed | members and placed | members >= set(inputs):
+                    sort = supported[index] if sort is None else sort
+                    if supported[index] == sort:
+                        members.add(index)
+                        joined = True
+        subsets.append(Subset(bool(sort), tuple(sorted(members))))
+        placed |= members
+    return subsets
+
+
+@st.composite
+def cases(draw):
+    count = draw(st.integers(1, 12))
+    inputs_of = [sorted(draw(st.sets(st.integers(0, i - 1), max_size=3))) if i else [] for i in range(count)]
+    return inputs_of, draw(st.lists(st.booleans(), min_size=count, max_size=count))
+
+
+@given(cases())
+def test_it_equals_the_published_algorithm(case):
+    inputs_of, supported = case
+    assert partition(build(inputs_of), supported) == by_rescanning(inputs_of, supported)
+
+
+@given(cases())
+def test_every_operator_is_placed_once_and_after_what_it_reads(case):
+    inputs_of, supported = case
+    subsets = partition(build(inputs_of), supported)
+    position = {index: place for place, subset in enumerate(subsets) for index in subset.ops}
+    assert sorted(index for subset in subsets for index in subset.ops) == list(range(len(inputs_of)))
+    assert all(position[source] <= position[i] for i, inputs in enumerate(inputs_of) for source in inputs)
+    assert all(a.supported != b.supported for a, b in itertools.pairwise(subsets))
+
+
+def test_leading_cpu_operators_do_not_end_the_mapping():
+    subsets = partition(build([[], [0], [1]]), [False, True, True])
+    assert first_supported(subsets) == Subset(True, (1, 2))
+
+
+def test_only_what_depends_on_an_unmapped_operator_is_stranded():
+    # 1 is unsupported; 2 reads it, 3 does not.
+    subsets = partition(build([[], [0], [1], [0]]), [True, False, True, True])
+    assert first_supported(subsets) == Subset(True, (0, 3))
+
+
+def test_the_first_supported_subset_counts_not_the_largest():
+    subsets = partition(build([[], [0], [1], [2], [3]]), [True, False, True, True, True])
+    assert first_supported(subsets) == Subset(True, (0,))
+
+
+def test_nothing_supported_gives_no_mapped_subset():
+    assert first_supported(partition(build([[], [0]]), [False, False])) is None
+
+
+def test_an_empty_graph_has_no_subsets():
+    assert partition(Graph([], [], []), []) == []
+
+
+def test_constants_and_missing_inputs_do_not_delay_an_operator():
+    graph = build([[], [0]])
+    graph.ops[1].inputs.append(None)
+    assert partition(graph, [True, True]) == [Subset(True, (0, 1))]
+
+
+def test_an_alternating_chain_of_20000_operators_is_quick():
+    count = 20_000
+    graph = build([[i - 1] if i else [] for i in range(count)])
+    started = time.monotonic()
+    subsets = partition(graph, [index % 2 == 0 for index in range(count)])
+    assert len(subsets) == count
+    assert time.monotonic() - started < 5
