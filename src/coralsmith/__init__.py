@@ -1,3 +1,26 @@
 """coralsmith: from a trained MobileNetV2-SSD to a verified full-integer model for the Google Coral Edge TPU."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from coralsmith.api import compile, convert, detect, find_head, quantize  # noqa: A004
+    from coralsmith.check_model import check
+    from coralsmith.runtime.detector import Detector
+
 __version__ = "0.1.0"
+
+__all__ = ["Detector", "__version__", "check", "compile", "convert", "detect", "find_head", "quantize"]
+
+_HOMES = {
+    "Detector": "coralsmith.runtime.detector",
+    "check": "coralsmith.check_model",
+    **dict.fromkeys(("compile", "convert", "detect", "find_head", "quantize"), "coralsmith.api"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that importing coralsmith costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'coralsmith' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -18,22 +18,32 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    io: Literal["uint8", "int8", "float"] = Field("uint8", description="Element type of the model's input.")
+    io: Literal["uint8", "int8", "float"] = Field(
+        default="uint8", description="Element type of the model's input."
+    )
     postprocess: Literal["auto", "op", "none"] = Field(
-        "auto", description="Attach TFLite_Detection_PostProcess: when a head is known, always, never."
+        default="auto", description="Attach TFLite_Detection_PostProcess: when a head is known, always, never."
     )
-    weights: Literal["per-channel", "per-tensor"] = Field("per-channel", description="Scales of the weights.")
+    weights: Literal["per-channel", "per-tensor"] = Field(
+        default="per-channel", description="Scales of the weights."
+    )
     ranges: Literal["min-max", "percentile", "least-squares"] = Field(
-        "min-max", description="How the range of an activation is found."
+        default="min-max", description="How the range of an activation is found."
     )
-    percentile: float = Field(99.99, gt=50, le=100, description="Share of values kept by ranges: percentile.")
-    repair: Literal["exact", "approx", "off"] = Field("exact", description="Which repairs may be made.")
-    samples: int = Field(200, ge=1, description="Most images used for calibration.")
-    seed: int = Field(0, ge=0, description="Chooses the images when there are more than samples.")
-    min_runtime: int = Field(14, ge=10, le=14, description="Oldest Edge TPU runtime that must run the model.")
-    compiler: str = Field("auto", description="auto, none, a path, docker:IMAGE or ssh:[USER@]HOST.")
-    compiler_timeout_s: float = Field(600.0, gt=0, description="Longest run of the compiler in seconds.")
-    trust: bool = Field(False, description="Run code that the model file brings along (Keras Lambda layers).")
+    percentile: float = Field(
+        default=99.99, gt=50, le=100, description="Share of values kept by ranges: percentile."
+    )
+    repair: Literal["exact", "approx", "off"] = Field(default="exact", description="Which repairs may be made.")
+    samples: int = Field(default=200, ge=1, description="Most images used for calibration.")
+    seed: int = Field(default=0, ge=0, description="Chooses the images when there are more than samples.")
+    min_runtime: int = Field(
+        default=14, ge=10, le=14, description="Oldest Edge TPU runtime that must run the model."
+    )
+    compiler: str = Field(default="auto", description="auto, none, a path, docker:IMAGE or ssh:[USER@]HOST.")
+    compiler_timeout_s: float = Field(default=600.0, gt=0, description="Longest run of the compiler in seconds.")
+    trust: bool = Field(
+        default=False, description="Run code that the model file brings along (Keras Lambda layers)."
+    )
 
 
 def load_recipe(path: Path | None, overrides: dict[str, Any]) -> Recipe:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import warnings
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from coralsmith.errors import UnsupportedModelError
+from coralsmith.graph.interpreter import load_interpreter
 from coralsmith.graph.model import Array, Graph, Tensor
 from coralsmith.graph.writer import serialize_for_interpreter
 
@@ -32,32 +28,11 @@ class Executor:
     def __init__(
         self, graph: Graph, *, threads: int = 2, keep_all: bool = False, reference_kernels: bool = False
     ) -> None:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
         self.graph = graph
         self._content, self._number = serialize_for_interpreter(graph)
-        kernels = [OpResolverType.AUTO, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES]
-        if reference_kernels:
-            kernels = [OpResolverType.BUILTIN_REF]
-        self._interpreter = self._first_that_loads(Interpreter, kernels, threads, keep_all)
-
-    def _first_that_loads(self, interpreter: Any, kernels: list[Any], threads: int, keep_all: bool) -> Any:
-        """XNNPACK is fastest but refuses some valid graphs; the kernels without it take those."""
-        refusal = ""
-        for resolver in kernels:
-            try:
-                with warnings.catch_warnings(action="ignore"), _native_log_silenced():
-                    candidate = interpreter(
-                        model_content=self._content,
-                        num_threads=threads,
-                        experimental_preserve_all_tensors=keep_all,
-                        experimental_op_resolver_type=resolver,
-                    )
-                candidate.allocate_tensors()
-                return candidate
-            except (RuntimeError, ValueError) as error:
-                refusal = refusal or str(error)
-        raise UnsupportedModelError(f"The interpreter refuses the model: {refusal}")
+        self._interpreter = load_interpreter(
+            self._content, threads=threads, keep_all=keep_all, reference_kernels=reference_kernels
+        )
 
     def run(self, *inputs: Array) -> list[Array]:
         """Invoke once.
@@ -86,22 +61,6 @@ class Executor:
         """The value of `tensor` without copying; gone with the next `invoke`."""
         value: Array = self._interpreter.tensor(self._number[tensor])()
         return value
-
-
-@contextlib.contextmanager
-def _native_log_silenced() -> Iterator[None]:
-    """Keep what the interpreter's C++ side writes on file descriptor 2 from the user's terminal.
-
-    It announces each delegate there and knows no setting against it; its errors come as exceptions all the same.
-    """
-    saved = os.dup(2)
-    with Path(os.devnull).open("wb") as nothing:
-        os.dup2(nothing.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
 
 
 def real_outputs(executor: Executor) -> list[Array]:

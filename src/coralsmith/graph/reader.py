@@ -1,13 +1,14 @@
 """Reads any `.tflite` file into a `Graph`, with every access to the file's bytes bounded.
 
-The generated schema code checks nothing, so this reader counts: no vector may be longer than the file, and all
-vectors together may not have more elements than the file has bytes (tables may share vectors, so that without
-the count a small file could describe an endless one).
+The generated schema code checks little, so this reader counts: strings and vectors may not have more elements
+together than the file has bytes (tables may share them, so that without the count a small file could describe an
+endless one). Constants are views of the file's bytes and cost nothing.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,12 +18,13 @@ from ai_edge_litert import schema_py_generated as schema
 from coralsmith.errors import InputError, MalformedModelError, UnsupportedModelError
 from coralsmith.graph import schema as names
 from coralsmith.graph.model import Array, Attribute, FileFacts, Graph, Op, Quant, Tensor
-from coralsmith.graph.verify import violations
+from coralsmith.graph.verify import MAX_RANK, violations
 
 MAX_FILE_BYTES: Final = 1 << 30
-MAX_TABLES: Final = 100_000
+MAX_TABLES: Final = 1 << 15
 MAX_TENSOR_BYTES: Final = 1 << 31
 _DAMAGE: Final = (struct.error, IndexError, ValueError, TypeError, OverflowError, KeyError, AttributeError)
+_CONTROL_FLOW: Final = frozenset({"IF", "WHILE", "CALL", "CALL_ONCE", "STABLEHLO_COMPOSITE"})
 
 
 def read_tflite(path: str | Path) -> Graph:
@@ -33,13 +35,16 @@ def read_tflite(path: str | Path) -> Graph:
         MalformedModelError: Its bytes are not a valid model.
         UnsupportedModelError: It uses control flow or types that coralsmith has no form for.
     """
-    path = Path(path).expanduser()
     try:
+        path = Path(path).expanduser()
+        if path.exists() and not path.is_file():
+            raise InputError(f"'{path}' is not a file.")
         if path.stat().st_size > MAX_FILE_BYTES:
             raise InputError(f"'{path}' is larger than 1 GiB, more than any model for the Edge TPU.")
         content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be read: {error.strerror}.") from error
+    except (OSError, RuntimeError, ValueError) as error:  # the latter: an unknown ~user, a path with a null byte
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"'{path}' cannot be read: {reason}.") from error
     return parse_tflite(content, str(path))
 
 
@@ -67,47 +72,48 @@ class _Reader:
         self.content = content
         self.budget = len(content)
         self.model = schema.Model.GetRootAs(content, 0)
-        self.external_constants = 0
+        self.external: set[int] = set()
+        self.constants: dict[tuple[int, str, tuple[int, ...]], Array] = {}
 
-    def count(self, length: int, what: str, limit: int | None = None) -> int:
+    def count(self, length: int, what: str) -> int:
         """Charge the elements of a vector to the budget, and return their number."""
         self.budget -= length
-        if length < 0 or self.budget < 0 or length > (limit or len(self.content)):
+        if length < 0 or self.budget < 0:
             raise ValueError(f"it claims {length} {what}")
         return length
 
+    def tables(self, length: int, table: Callable[[int], Any], what: str) -> list[Any]:
+        """The tables of a vector."""
+        if self.count(length, what) > MAX_TABLES:
+            raise ValueError(f"it claims {length} {what}")
+        return [table(i) for i in range(length)]
+
+    def numbers(self, length: int, vector: Callable[[], Array], what: str) -> list[Any]:
+        """A vector of numbers."""
+        return vector().tolist() if self.count(length, what) else []
+
+    def text(self, content: bytes | None) -> str:
+        """A string, which flatbuffers gives as bytes."""
+        content = content or b""
+        self.count(len(content), "bytes of text")
+        return content.decode("utf-8", "replace")
+
     def graph(self) -> Graph:
-        subgraphs = self.count(self.model.SubgraphsLength(), "subgraphs", MAX_TABLES)
-        if subgraphs == 0:
+        subgraphs = self.tables(self.model.SubgraphsLength(), self.model.Subgraphs, "subgraphs")
+        if not subgraphs:
             raise ValueError("it holds no graph")
-        main = self.model.Subgraphs(0)
-        tensors = self.tensors(main)
+        main = subgraphs[0]
+        tensors = [self.tensor(t) for t in self.tables(main.TensorsLength(), main.Tensors, "tensors")]
         ops = self.ops(main, tensors)
-        if subgraphs > 1:
-            self.refuse_control_flow(ops)
-        inputs = [tensors[i] for i in self.indices(main.InputsLength(), main.Inputs)]
-        outputs = [tensors[i] for i in self.indices(main.OutputsLength(), main.Outputs)]
-        return Graph(ops, inputs, outputs, self.facts(subgraphs))
+        inputs = self.numbers(main.InputsLength(), main.InputsAsNumpy, "inputs")
+        outputs = self.numbers(main.OutputsLength(), main.OutputsAsNumpy, "outputs")
+        if min((*inputs, *outputs), default=0) < 0:
+            raise ValueError("its inputs or outputs refer to a tensor with a negative number")
+        facts = self.facts(len(subgraphs))
+        return Graph(ops, [tensors[i] for i in inputs], [tensors[i] for i in outputs], facts)
 
-    def refuse_control_flow(self, ops: list[Op]) -> None:
-        control = sorted({op.kind for op in ops} & {"IF", "WHILE", "CALL", "CALL_ONCE", "STABLEHLO_COMPOSITE"})
-        if control:
-            raise UnsupportedModelError(
-                f"The model uses control flow ({', '.join(control)}), which the Edge TPU cannot run.",
-                hint="Export the network without loops, conditions and variables (inference mode).",
-            )
-
-    def indices(self, length: int, item: Any) -> list[int]:
-        """A vector of tensor numbers; -1 stands for an input left out."""
-        return [int(item(j)) for j in range(self.count(length, "tensor numbers"))]
-
-    def tensors(self, main: Any) -> list[Tensor]:
-        buffers: dict[tuple[int, str, tuple[int, ...]], Array] = {}
-        length = self.count(main.TensorsLength(), "tensors", MAX_TABLES)
-        return [self.tensor(main.Tensors(i), buffers) for i in range(length)]
-
-    def tensor(self, table: Any, buffers: dict[tuple[int, str, tuple[int, ...]], Array]) -> Tensor:
-        name = (table.Name() or b"").decode("utf-8", "replace")
+    def tensor(self, table: Any) -> Tensor:
+        name = self.text(table.Name())
         type_number = table.Type()
         if type_number not in names.NUMPY_TYPES:
             type_name = names.TYPE_NAMES.get(type_number, f"type {type_number}")
@@ -117,75 +123,62 @@ class _Reader:
                 f"Tensor '{name}' is stored as a sparse matrix.", hint="Export the model without sparsity."
             )
         dtype = names.NUMPY_TYPES[type_number]
-        shape = tuple(self.indices(table.ShapeLength(), table.Shape))
-        signature = tuple(self.indices(table.ShapeSignatureLength(), table.ShapeSignature))
-        elements = 1
-        for size in shape:
-            elements *= size
-        if min(shape, default=0) < 0 or elements * dtype.itemsize > MAX_TENSOR_BYTES:
+        shape = tuple(self.numbers(table.ShapeLength(), table.ShapeAsNumpy, "dimensions"))
+        signature = tuple(self.numbers(table.ShapeSignatureLength(), table.ShapeSignatureAsNumpy, "dimensions"))
+        if len(shape) > MAX_RANK or min(shape, default=0) < 0:
+            raise ValueError(f"tensor '{name}' has the shape {list(shape[:MAX_RANK])}")
+        tensor = Tensor(name, shape, dtype, is_variable=bool(table.IsVariable()))
+        if tensor.elements * dtype.itemsize > MAX_TENSOR_BYTES:
             raise ValueError(f"tensor '{name}' has the shape {list(shape)}")
-        data = self.constant(table.Buffer(), dtype, shape, elements, buffers)
-        return Tensor(
-            name,
-            shape,
-            dtype,
-            data,
-            self.quant(table.Quantization(), name),
-            bool(table.IsVariable()),
-            signature if -1 in signature else None,
-        )
+        tensor.data = self.constant(table.Buffer(), tensor)
+        tensor.quant = self.quant(table.Quantization(), name)
+        tensor.shape_signature = signature if -1 in signature else None
+        return tensor
 
-    def constant(
-        self,
-        number: int,
-        dtype: np.dtype[Any],
-        shape: tuple[int, ...],
-        elements: int,
-        buffers: dict[tuple[int, str, tuple[int, ...]], Array],
-    ) -> Array | None:
-        """The constant behind a buffer number, or None for an activation."""
+    def constant(self, number: int, tensor: Tensor) -> Array | None:
+        """The value of a tensor, shared by those that look at the same bytes alike; None for an activation."""
         if number >= self.model.BuffersLength():
             raise ValueError(f"buffer {number} does not exist")
-        key = (number, dtype.str, shape)
-        if number == 0 or key in buffers:
-            return buffers.get(key)
-        content = self.buffer_content(number)
-        if not content and elements:
+        key = (number, tensor.dtype.str, tensor.shape)
+        if number == 0 or key in self.constants:
+            return self.constants.get(key)
+        start, size = self.place(number)
+        if size == 0 and tensor.elements:
             return None
-        if len(content) != elements * dtype.itemsize:
-            raise ValueError(f"buffer {number} has {len(content)} bytes for the shape {list(shape)}")
-        if dtype == np.bool_ and content.strip(b"\x00\x01"):
+        if size != tensor.elements * tensor.dtype.itemsize:
+            raise ValueError(f"buffer {number} has {size} bytes for the shape {list(tensor.shape)}")
+        little_endian = tensor.dtype.newbyteorder("<")
+        data = np.frombuffer(self.content, little_endian, tensor.elements, start).reshape(tensor.shape)
+        if tensor.dtype == np.bool_ and self.count(size, "truth values") and data.view(np.uint8).max() > 1:
             raise ValueError(f"buffer {number} holds truth values other than 0 and 1")
-        data = np.frombuffer(content, dtype.newbyteorder("<")).reshape(shape)
-        data.flags.writeable = False
-        buffers[key] = data
+        self.constants[key] = data
         return data
 
-    def buffer_content(self, number: int) -> bytes:
-        """The bytes of a buffer, whether inline or (newer converters) stored behind the flatbuffer."""
+    def place(self, number: int) -> tuple[int, int]:
+        """Where the bytes of a buffer lie: inline, or (newer converters) behind the flatbuffer."""
         buffer = self.model.Buffers(number)
-        length = self.count(buffer.DataLength(), "bytes of constants")
+        length = buffer.DataLength()
         if length:
-            start = buffer._tab.Vector(buffer._tab.Offset(4))
-            return self.content[start : start + length]
+            return buffer._tab.Vector(buffer._tab.Offset(4)), length
         offset, size = buffer.Offset(), buffer.Size()
         if offset <= 1:  # the schema reserves 0 and 1 for "no external data"
-            return b""
+            return 0, 0
+        self.external.add(number)
+        return self.behind(offset, size), size
+
+    def behind(self, offset: int, size: int) -> int:
+        """The offset of data that is not part of the flatbuffer, if it lies in the file."""
         if offset + size > len(self.content):
-            raise ValueError(f"buffer {number} lies beyond the end of the file")
-        self.count(size, "bytes of constants")
-        self.external_constants += 1
-        return self.content[offset : offset + size]
+            raise ValueError(f"{size} bytes at {offset} lie beyond the end of the file")
+        return offset
 
     def quant(self, table: Any, tensor: str) -> Quant | None:
         if table is None or table.ScaleLength() == 0:
             return None
         scales = self.count(table.ScaleLength(), "scales")
         zeros = self.count(table.ZeroPointLength(), "zero points")
-        scale = np.array([table.Scale(j) for j in range(scales)], np.float32)
-        zero_point = np.array([table.ZeroPoint(j) for j in range(zeros)], np.int64)
-        if zeros == 0:
-            zero_point = np.zeros(scales, np.int64)
+        scale = table.ScaleAsNumpy().astype(np.float32)
+        zero_point = table.ZeroPointAsNumpy().astype(np.int64) if zeros else np.zeros(1, np.int64)
         if zero_point.size == 1:
             zero_point = np.repeat(zero_point, scales)
         if zero_point.size != scales:
@@ -193,13 +186,11 @@ class _Reader:
         return Quant(scale, zero_point, int(table.QuantizedDimension()))
 
     def ops(self, main: Any, tensors: list[Tensor]) -> list[Op]:
-        codes = self.operator_codes()
-        length = self.count(main.OperatorsLength(), "operators", MAX_TABLES)
-        return [self.op(main.Operators(i), codes, tensors) for i in range(length)]
-
-    def operator_codes(self) -> list[tuple[str, str, int]]:
-        length = self.count(self.model.OperatorCodesLength(), "operator codes", MAX_TABLES)
-        return [self.operator_code(self.model.OperatorCodes(i)) for i in range(length)]
+        tables = self.tables(self.model.OperatorCodesLength(), self.model.OperatorCodes, "operator codes")
+        codes = [self.operator_code(table) for table in tables]
+        return [
+            self.op(t, codes, tensors) for t in self.tables(main.OperatorsLength(), main.Operators, "operators")
+        ]
 
     def operator_code(self, table: Any) -> tuple[str, str, int]:
         """Kind, custom code and version. The old one-byte field counts only where the new one is empty."""
@@ -208,17 +199,21 @@ class _Reader:
             raise UnsupportedModelError(
                 f"The model uses builtin operator {number}, which is newer than this version of coralsmith."
             )
-        custom = (table.CustomCode() or b"").decode("utf-8", "replace")
-        return names.OPERATOR_NAMES[number], custom, int(table.Version())
+        return names.OPERATOR_NAMES[number], self.text(table.CustomCode()), int(table.Version())
 
     def op(self, table: Any, codes: list[tuple[str, str, int]], tensors: list[Tensor]) -> Op:
         kind, custom_code, version = codes[table.OpcodeIndex()]
+        if kind in _CONTROL_FLOW:
+            raise UnsupportedModelError(
+                f"The model uses control flow ({kind}), which the Edge TPU cannot run.",
+                hint="Export the network without loops, conditions and variables (inference mode).",
+            )
         if table.BuiltinOptions2Type():
             raise UnsupportedModelError(f"The model uses {kind}, an operator newer than the Edge TPU compiler.")
-        inputs = self.indices(table.InputsLength(), table.Inputs)
-        outputs = self.indices(table.OutputsLength(), table.Outputs)
-        intermediates = self.indices(table.IntermediatesLength(), table.Intermediates)
-        if min((*outputs, *intermediates), default=0) < 0 or min(inputs, default=0) < -1:
+        inputs = self.numbers(table.InputsLength(), table.InputsAsNumpy, "inputs")
+        outputs = self.numbers(table.OutputsLength(), table.OutputsAsNumpy, "outputs")
+        inner = self.numbers(table.IntermediatesLength(), table.IntermediatesAsNumpy, "intermediates")
+        if min((*outputs, *inner), default=0) < 0 or min(inputs, default=0) < -1:
             raise ValueError(f"a {kind} refers to a tensor with a negative number")
         options_table, attributes = self.attributes(table)
         return Op(
@@ -229,50 +224,50 @@ class _Reader:
             custom_code,
             self.custom_options(table),
             version,
-            [tensors[i] for i in intermediates],
+            [tensors[i] for i in inner],
             options_table,
         )
 
     def attributes(self, table: Any) -> tuple[str | None, dict[str, Attribute]]:
-        number = table.BuiltinOptionsType()
-        options = table.BuiltinOptions()
+        number, options = table.BuiltinOptionsType(), table.BuiltinOptions()
         if number == 0 or options is None:
             return None, {}
+        if number not in names.OPTIONS_NAMES:
+            raise ValueError(f"it holds options of the unknown type {number}")
         name = names.OPTIONS_NAMES[number]
         accessor = getattr(schema, name)()
         accessor.Init(options.Bytes, options.Pos)
-        for method in dir(accessor):
-            if method.endswith("Length"):
-                self.count(getattr(accessor, method)(), f"elements of {name}")
+        for length in names.vector_lengths(name):
+            self.count(getattr(accessor, length)(), f"elements of {name}")
         unpacked = getattr(schema, name + "T").InitFromObj(accessor)
-        fields = names.attribute_fields(name)
+        values = {attribute: getattr(unpacked, field) for attribute, field in names.attribute_fields(name).items()}
         return name, {
-            attribute: names.to_attribute(attribute, getattr(unpacked, field))
-            for attribute, field in fields.items()
+            attribute: self.text(value) if isinstance(value, bytes) else names.to_attribute(attribute, value)
+            for attribute, value in values.items()
         }
 
     def custom_options(self, table: Any) -> bytes:
-        length = self.count(table.CustomOptionsLength(), "bytes of options")
+        """The options of a custom operator: inline, or behind the flatbuffer."""
+        length = table.CustomOptionsLength()
         if length:
             start = table._tab.Vector(table._tab.Offset(14))
-            return self.content[start : start + length]
-        offset, size = table.LargeCustomOptionsOffset(), table.LargeCustomOptionsSize()
-        if offset <= 1:
-            return b""
-        if offset + size > len(self.content):
-            raise ValueError("the options of a custom operator lie beyond the end of the file")
-        self.count(size, "bytes of options")
-        return self.content[offset : offset + size]
+        else:
+            start, length = table.LargeCustomOptionsOffset(), table.LargeCustomOptionsSize()
+            if start <= 1:
+                return b""
+            self.behind(start, length)
+        self.count(length, "bytes of options")
+        return self.content[start : start + length]
 
     def facts(self, subgraphs: int) -> FileFacts:
-        entries = self.count(self.model.MetadataLength(), "metadata entries", MAX_TABLES)
         codes = [self.model.OperatorCodes(i) for i in range(self.model.OperatorCodesLength())]
+        metadata = self.tables(self.model.MetadataLength(), self.model.Metadata, "metadata entries")
         return FileFacts(
-            self.external_constants,
+            len(self.external),
             subgraphs,
-            self.count(self.model.SignatureDefsLength(), "signatures", MAX_TABLES),
-            tuple((self.model.Metadata(i).Name() or b"").decode("utf-8", "replace") for i in range(entries)),
-            (self.model.Description() or b"").decode("utf-8", "replace"),
+            self.count(self.model.SignatureDefsLength(), "signatures"),
+            tuple(self.text(entry.Name()) for entry in metadata),
+            self.text(self.model.Description()),
             tuple(
                 names.OPERATOR_NAMES[code.BuiltinCode()]
                 for code in codes

@@ -74,6 +74,12 @@ def attribute_fields(options_table: str) -> dict[str, str]:
     return {re.sub(r"([A-Z])", r"_\1", name).lower(): name for name in fields}
 
 
+@cache
+def vector_lengths(options_table: str) -> tuple[str, ...]:
+    """The accessors that tell the lengths of the vectors in an options table."""
+    return tuple(name for name in dir(getattr(schema, options_table)) if name.endswith("Length"))
+
+
 def to_attribute(name: str, value: Any) -> Attribute:
     """One field of an options table as an attribute.
 
@@ -86,8 +92,6 @@ def to_attribute(name: str, value: Any) -> Attribute:
         return _ENUMERATIONS[name][value]
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
     if isinstance(value, (list, np.ndarray)):
         return tuple(np.asarray(value).tolist())
     raise ValueError(f"{name} is a nested table, which coralsmith has no form for")

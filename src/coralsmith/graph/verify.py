@@ -26,6 +26,7 @@ _POSITIVE_ATTRIBUTES: Final = (
     "num_splits",
 )
 MAX_ACTIVATION_BYTES: Final = 1 << 32
+MAX_RANK: Final = 8
 _QUANTIZED_TYPES: Final = (np.dtype(np.int8), np.dtype(np.uint8))
 
 

@@ -1,0 +1,234 @@
+"""The public functions; `coralsmith` re-exports them, the command line calls them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from coralsmith.compiler.locate import find_compiler, manual_command
+from coralsmith.compiler.run import Compilation, compile_model
+from coralsmith.detect_images import detect_images
+from coralsmith.detection.draw import draw_detections
+from coralsmith.detection.head import DetectionHead
+from coralsmith.detection.images import find_images, load_rgb, sample
+from coralsmith.detection.preprocess import resize_image
+from coralsmith.errors import CompilerError
+from coralsmith.head_choice import choose_head, head_beside
+from coralsmith.importers import import_model
+from coralsmith.model_input import image_size
+from coralsmith.outcome import build_report
+from coralsmith.output_folder import REPORT_FILE
+from coralsmith.pipeline import Conversion, Job
+from coralsmith.progress import SILENT, Progress
+from coralsmith.quantize_file import QuantizedFile, quantize_file
+from coralsmith.recipe import load_recipe
+from coralsmith.report.document import ConversionReport, DetectionRecord, to_json
+from coralsmith.report.html import SamplePicture, render_html
+
+PathLike = str | Path
+LARGEST_PICTURE = 720
+HEAD_IMAGES = 8
+
+
+def convert(
+    source: PathLike,
+    images: PathLike | None = None,
+    out: PathLike | None = None,
+    *,
+    recipe: PathLike | None = None,
+    head: PathLike | None = None,
+    labels: PathLike | None = None,
+    resume: bool = True,
+    force: bool = False,
+    progress: Progress = SILENT,
+    **choices: Any,
+) -> ConversionReport:
+    """Turn a trained detector into a verified int8 Edge TPU model.
+
+    Args:
+        source: `.keras`, `.h5`, SavedModel folder, frozen `.pb`, or `.tflite`.
+        images: Folder of typical photos, without labels; needed unless the source is quantized already.
+        out: Output folder; by default ``<name>-edgetpu`` in the current folder.
+        recipe: YAML file with fields of `coralsmith.recipe.Recipe`.
+        head: Head file (`head.json`) where the model's own head is not to be used.
+        labels: Label file.
+        resume: Reuse the results of an earlier run into the same folder.
+        force: Write into a folder that holds other files, and reuse nothing.
+        progress: Told about every step.
+        **choices: Fields of the recipe, which win over the file.
+
+    Returns:
+        What `report.json` holds; ``report.verdict.status`` is ``blocked`` where findings stopped the job.
+
+    Raises:
+        CoralsmithError: The input, an option or the machine does not allow it; each error carries a hint.
+    """
+    job = Job(
+        source=_path(source),
+        recipe=load_recipe(None if recipe is None else _path(recipe), choices),
+        images=None if images is None else _path(images),
+        out=None if out is None else _path(out),
+        head=None if head is None else _path(head),
+        labels=None if labels is None else _path(labels),
+        resume=resume,
+        force=force,
+    )
+    run = Conversion(job, progress)
+    run.run()
+    return finish(run)
+
+
+def finish(run: Conversion) -> ConversionReport:
+    """Write the report of a conversion, in both forms; report.json comes last and lists all other files."""
+    pictures = [
+        SamplePicture(name, None if reference is None else encode_jpeg(reference), encode_jpeg(quantized))
+        for name, reference, quantized in drawn_views(run)
+    ]
+    run.folder.write("report.html", render_html(build_report(run), pictures).encode())
+    report = build_report(run)
+    run.folder.write(REPORT_FILE, to_json(report).encode())
+    return report
+
+
+def quantize(
+    model: PathLike,
+    images: PathLike,
+    output: PathLike,
+    *,
+    head: PathLike | None = None,
+    recipe: PathLike | None = None,
+    progress: Progress = SILENT,
+    **choices: Any,
+) -> QuantizedFile:
+    """The quantization stage alone: a float `.tflite` becomes an int8 one with the same inputs and outputs.
+
+    Exact repairs come first, since some float operators (ADD_N) have no int8 form.
+
+    Args:
+        model: Float `.tflite` file.
+        images: Folder of typical photos.
+        output: The int8 `.tflite` file to write.
+        head: Head file, of which the normalisation is used; one beside the model is found by itself. Without any,
+            pixels are normalised as MobileNet does it, pixel / 127.5 - 1.
+        recipe: YAML recipe file.
+        progress: Told about every step.
+        **choices: Fields of the recipe.
+
+    Raises:
+        CoralsmithError: The model, the images or the output do not allow it.
+    """
+    head_file = _path(head) if head is not None else head_beside(_path(model))
+    chosen = load_recipe(None if recipe is None else _path(recipe), choices)
+    return quantize_file(_path(model), _path(images), _path(output), head_file, chosen, progress)
+
+
+def compile(  # noqa: A001 - the command is called so, and so is its function
+    model: PathLike,
+    out: PathLike = ".",
+    *,
+    compiler: str = "auto",
+    timeout_s: float = 600.0,
+    min_runtime: int | None = None,
+) -> Compilation:
+    """Run the real Edge TPU compiler on an int8 model.
+
+    Raises:
+        CompilerError: There is no compiler, or it does not start.
+    """
+    found = find_compiler(compiler)
+    if found is None:
+        raise CompilerError(
+            "There is no edgetpu_compiler on this machine.",
+            hint=f"Where one is (x86-64 Linux): {manual_command(_path(model))}",
+        )
+    return compile_model(_path(model), found, _path(out), timeout_s=timeout_s, min_runtime=min_runtime)
+
+
+def find_head(
+    model: PathLike,
+    images: PathLike | None = None,
+    *,
+    head: PathLike | None = None,
+    labels: PathLike | None = None,
+    trust: bool = False,
+    progress: Progress = SILENT,
+) -> DetectionHead:
+    """The detection head of a model: given, carried by the source, beside it, or recognised on images.
+
+    Raises:
+        DetectionHeadError: No head is known, several are possible, or it does not belong to the model.
+    """
+    paths = [] if images is None else sample(find_images(_path(images)), HEAD_IMAGES, 0)
+    photos = [load_rgb(path) for path in paths]
+    imported = import_model(_path(model), trust=trust, images=photos or None, progress=progress)
+    size = image_size(imported.graph)
+    return choose_head(
+        imported.graph,
+        _path(model),
+        carried=imported.head,
+        head_file=None if head is None else _path(head),
+        labels_file=None if labels is None else _path(labels),
+        images=[] if size is None else [resize_image(photo, size) for photo in photos],
+    )
+
+
+def detect(
+    model: PathLike,
+    images: Sequence[PathLike],
+    *,
+    head: PathLike | None = None,
+    min_score: float = 0.3,
+    draw: PathLike | None = None,
+    progress: Progress = SILENT,
+) -> dict[str, list[DetectionRecord]]:
+    """Detect objects in images, and draw the boxes.
+
+    Args:
+        model: `.tflite` model, float or int8.
+        images: Images, or folders of images.
+        head: Head file; one beside the model is found by itself.
+        min_score: Lowest score kept.
+        draw: Folder for a drawn copy of each image; made if need be.
+        progress: Told about every image.
+
+    Returns:
+        The detections of each image, by its path; boxes are normalised to the image.
+
+    Raises:
+        CoralsmithError: The model, its head or all of the images cannot be used.
+    """
+    return detect_images(
+        _path(model),
+        [_path(image) for image in images],
+        None if head is None else _path(head),
+        min_score,
+        None if draw is None else _path(draw),
+        progress,
+    )
+
+
+def drawn_views(run: Conversion) -> Iterator[tuple[str, Image.Image | None, Image.Image]]:
+    """Images with the detections of the float model (where there is one) and of the int8 model drawn in."""
+    if run.comparison is None or run.head is None:
+        return
+    labels = run.head.labels
+    for view in run.comparison.views:
+        reference = None if view.reference is None else draw_detections(view.image, view.reference, labels)
+        yield view.path.name, reference, draw_detections(view.image, view.quantized, labels)
+
+
+def encode_jpeg(picture: Image.Image) -> bytes:
+    """A picture as a JPEG file, scaled down to at most `LARGEST_PICTURE` pixels a side."""
+    smaller = picture.copy()
+    smaller.thumbnail((LARGEST_PICTURE, LARGEST_PICTURE))
+    stream = io.BytesIO()
+    smaller.save(stream, "JPEG", quality=85)
+    return stream.getvalue()
+
+
+def _path(path: PathLike) -> Path:
+    return Path(path).expanduser()

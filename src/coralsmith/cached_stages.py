@@ -1,0 +1,91 @@
+"""The two slow stages, import and quantization, with their results kept for a later run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coralsmith import __version__
+from coralsmith.detection.head import DetectionHead
+from coralsmith.detection.images import ImageFolder
+from coralsmith.findings import Finding
+from coralsmith.graph import Graph
+from coralsmith.graph.reader import parse_tflite
+from coralsmith.graph.writer import serialize_for_interpreter
+from coralsmith.importers.imported import Imported, SourceInfo, Verification
+from coralsmith.quantization.quantizer import Quantized
+from coralsmith.report.document import to_document, to_json
+from coralsmith.stages import StageCache, digest, file_digest
+
+if TYPE_CHECKING:
+    from coralsmith.quantization.quantizer import QuantizationOptions
+
+
+@dataclass(frozen=True)
+class _ImportRecord:
+    source: SourceInfo
+    findings: list[Finding]
+    verification: Verification | None
+
+
+@dataclass(frozen=True)
+class _QuantizationRecord:
+    ranges: dict[str, tuple[float, float]]
+    findings: list[Finding]
+
+
+def import_key(source_sha256: str, sample_images: list[Path], *, trust: bool) -> str:
+    """What the import depends on."""
+    return digest(__version__, source_sha256, [file_digest(path) for path in sample_images], trust)
+
+
+def quantization_key(graph: Graph, images: ImageFolder, options: QuantizationOptions) -> str:
+    """What the quantization depends on."""
+    hashes = [file_digest(path) for path in images.paths]
+    content = serialize_for_interpreter(graph)[0]
+    return digest(__version__, content, hashes, [images.size, images.resize], asdict(options))
+
+
+def cached_import(cache: StageCache, key: str, compute: Callable[[], Imported]) -> tuple[Imported, bool]:
+    """The imported model, and whether it came from the cache."""
+    files = cache.load("import", key)
+    if files is not None:
+        return _read_import(files), True
+    imported = compute()
+    record = _ImportRecord(imported.source, imported.findings, imported.verification)
+    files = {"graph.tflite": serialize_for_interpreter(imported.graph)[0], "import.json": to_json(record).encode()}
+    if imported.head is not None:
+        files["head.json"] = json.dumps(imported.head.to_json()).encode()
+    cache.store("import", key, files)
+    return imported, False
+
+
+def _read_import(files: dict[str, bytes]) -> Imported:
+    from pydantic import TypeAdapter
+
+    record = TypeAdapter(_ImportRecord).validate_json(files["import.json"])
+    head = DetectionHead.from_json(json.loads(files["head.json"])) if "head.json" in files else None
+    graph = parse_tflite(files["graph.tflite"], "the cached import")
+    return Imported(graph, head, record.source, record.findings, record.verification)
+
+
+def cached_quantization(cache: StageCache, key: str, compute: Callable[[], Quantized]) -> tuple[Quantized, bool]:
+    """The quantized model, and whether it came from the cache."""
+    from pydantic import TypeAdapter
+
+    from coralsmith.quantization.ranges import Range
+
+    files = cache.load("quantize", key)
+    if files is not None:
+        record = TypeAdapter(_QuantizationRecord).validate_json(files["quantization.json"])
+        ranges = {name: Range(*bounds) for name, bounds in record.ranges.items()}
+        return Quantized(parse_tflite(files["int8.tflite"], "the cached model"), ranges, record.findings), True
+    quantized = compute()
+    bounds = {name: (span.low, span.high) for name, span in quantized.ranges.items()}
+    document = to_document(_QuantizationRecord(bounds, quantized.findings))
+    content = serialize_for_interpreter(quantized.graph)[0]
+    cache.store("quantize", key, {"int8.tflite": content, "quantization.json": to_json(document).encode()})
+    return quantized, False

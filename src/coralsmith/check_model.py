@@ -1,0 +1,33 @@
+"""The public `check`: it stands alone because it must start fast, without importers or an interpreter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from coralsmith.compat.check import check_graph
+from coralsmith.compat.report import CheckReport
+from coralsmith.graph.reader import read_tflite
+from coralsmith.importers.formats import TFLITE, recognise_format
+from coralsmith.progress import SILENT, Progress
+
+
+def check(
+    model: str | Path, *, min_runtime: int = 14, trust: bool = False, progress: Progress = SILENT
+) -> CheckReport:
+    """Foretell what the Edge TPU compiler will do with a model, operator by operator.
+
+    A `.tflite` file is judged as it is; a model in a training format as the int8 model it would become.
+
+    Raises:
+        InputError: The model cannot be read.
+        MachineError: A training format needs its framework, which is not installed.
+    """
+    path = Path(model).expanduser()
+    is_tflite = recognise_format(path) == TFLITE
+    if is_tflite:
+        graph = read_tflite(path)
+    else:
+        from coralsmith.importers.importing import import_model
+
+        graph = import_model(path, trust=trust, progress=progress).graph
+    return check_graph(graph, model=str(model), min_runtime=min_runtime, as_if_quantized=not is_tflite)

@@ -1,0 +1,356 @@
+"""The command line: parses, calls the API, prints. No logic; heavy imports happen inside the commands."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+import typer
+
+from coralsmith import __version__
+from coralsmith.errors import CoralsmithError
+
+if TYPE_CHECKING:
+    from coralsmith.progress import Progress
+
+app = typer.Typer(
+    name="coralsmith",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="From a trained MobileNetV2-SSD to a verified int8 model for the Coral Edge TPU.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show infos too, and tracebacks of errors.")]
+Images = Annotated[Path | None, typer.Option("--images", help="Folder of typical photos; no labels needed.")]
+HeadFile = Annotated[Path | None, typer.Option("--head", help="head.json to use instead of the model's own.")]
+LabelFile = Annotated[Path | None, typer.Option("--labels", help="Label file; one label a line.")]
+RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="YAML file with any of these choices.")]
+InputType = Annotated[
+    Literal["uint8", "int8", "float"] | None, typer.Option("--io", help="Input type.  [default: uint8]")
+]
+Weights = Annotated[
+    Literal["per-channel", "per-tensor"] | None,
+    typer.Option("--weights", help="Scales of the weights.  [default: per-channel]"),
+]
+Ranges = Annotated[
+    Literal["min-max", "percentile", "least-squares"] | None,
+    typer.Option("--ranges", help="How activation ranges are found.  [default: min-max]"),
+]
+Repair = Annotated[
+    Literal["exact", "approx", "off"] | None,
+    typer.Option("--repair", help="Repairs that may be made.  [default: exact]"),
+]
+Samples = Annotated[int | None, typer.Option("--samples", help="Most images used.  [default: 200]")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Chooses among more images.  [default: 0]")]
+MinRuntime = Annotated[
+    int, typer.Option("--min-runtime", min=10, max=14, help="Oldest Edge TPU runtime to run on.")
+]
+Trust = Annotated[bool, typer.Option("--trust", help="Run code that the model file brings along.")]
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"coralsmith {__version__}")
+        raise typer.Exit()
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="Keras, SavedModel, frozen .pb or .tflite model.")],
+    images: Images = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Output folder.  [default: ./<name>-edgetpu]")] = None,
+    recipe: RecipeFile = None,
+    head: HeadFile = None,
+    labels: LabelFile = None,
+    io: InputType = None,
+    postprocess: Annotated[
+        Literal["auto", "op", "none"] | None,
+        typer.Option(
+            "--postprocess", help="Attach TFLite_Detection_PostProcess.  [default: when a head is known]"
+        ),
+    ] = None,
+    weights: Weights = None,
+    ranges: Ranges = None,
+    repair: Repair = None,
+    samples: Samples = None,
+    seed: Seed = None,
+    min_runtime: Annotated[
+        int | None, typer.Option("--min-runtime", help="Oldest Edge TPU runtime, 10 to 14.  [default: 14]")
+    ] = None,
+    compiler: Annotated[
+        str | None, typer.Option("--compiler", help="auto, none or the compiler's path.  [default: auto]")
+    ] = None,
+    trust: Annotated[
+        bool | None, typer.Option("--trust", help="Run code that the model file brings along.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume/--no-resume", help="Reuse results of an earlier run.")] = True,
+    force: Annotated[bool, typer.Option("--force", help="Write into a foreign folder; reuse nothing.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Turn a trained detector into a verified int8 Edge TPU model: the main job.
+
+    Example: coralsmith convert detector.keras --images photos/
+    """
+    from coralsmith.api import convert as run
+
+    report = run(
+        source,
+        images,
+        out,
+        recipe=recipe,
+        head=head,
+        labels=labels,
+        resume=resume,
+        force=force,
+        progress=_progress(quiet or json),
+        io=io,
+        postprocess=postprocess,
+        weights=weights,
+        ranges=ranges,
+        repair=repair,
+        samples=samples,
+        seed=seed,
+        min_runtime=min_runtime,
+        compiler=compiler,
+        trust=trust,
+    )
+    folder = out or Path(f"{report.name}-edgetpu")
+    if json:
+        _print_json(report)
+    elif not quiet:
+        from coralsmith.report.terminal import print_summary
+
+        print_summary(report, folder, verbose=verbose)
+    raise typer.Exit(1 if report.verdict.status == "blocked" else 0)
+
+
+@app.command()
+def check(
+    model: Annotated[Path, typer.Argument(help="A model in any source format; .tflite needs no framework.")],
+    min_runtime: MinRuntime = 14,
+    trust: Trust = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Foretell what the Edge TPU compiler will do with a model, operator by operator.
+
+    Example: coralsmith check detector_int8.tflite
+    """
+    from coralsmith.check_model import check as run
+
+    report = run(model, min_runtime=min_runtime, trust=trust, progress=_progress(quiet or json))
+    if json:
+        _print_json(report)
+    elif not quiet:
+        from coralsmith.report.terminal import print_check
+
+        print_check(report, verbose=verbose)
+    raise typer.Exit(1 if report.is_refused else 0)
+
+
+@app.command()
+def quantize(
+    model: Annotated[Path, typer.Argument(help="Float .tflite model.")],
+    images: Annotated[Path, typer.Option("--images", help="Folder of typical photos; no labels needed.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="int8 .tflite file to write.")],
+    recipe: RecipeFile = None,
+    head: HeadFile = None,
+    io: InputType = None,
+    weights: Weights = None,
+    ranges: Ranges = None,
+    repair: Repair = None,
+    samples: Samples = None,
+    seed: Seed = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Quantize a float .tflite to full int8: the quantization stage alone.
+
+    Example: coralsmith quantize float.tflite --images photos/ -o int8.tflite
+    """
+    from coralsmith.api import quantize as run
+
+    result = run(
+        model,
+        images,
+        output,
+        head=head,
+        recipe=recipe,
+        progress=_progress(quiet or json),
+        io=io,
+        weights=weights,
+        ranges=ranges,
+        repair=repair,
+        samples=samples,
+        seed=seed,
+    )
+    if json:
+        _print_json(result)
+    elif not quiet:
+        from coralsmith.report.terminal import print_quantized
+
+        print_quantized(result, verbose=verbose)
+
+
+@app.command()
+def compile(  # noqa: A001
+    model: Annotated[Path, typer.Argument(help="Full-integer .tflite model.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the compiled model.")] = Path(),
+    compiler: Annotated[str, typer.Option("--compiler", help="auto or the compiler's path.")] = "auto",
+    timeout: Annotated[float, typer.Option("--timeout", help="Longest run in seconds.")] = 600.0,
+    min_runtime: Annotated[
+        int | None, typer.Option("--min-runtime", min=10, max=14, help="Oldest Edge TPU runtime to run on.")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run the real Edge TPU compiler and explain what it says.
+
+    Example: coralsmith compile detector_int8.tflite --out compiled/
+    """
+    from coralsmith.api import compile as run
+
+    result = run(model, out, compiler=compiler, timeout_s=timeout, min_runtime=min_runtime)
+    if json:
+        _print_json(result)
+    elif not quiet:
+        from coralsmith.report.terminal import print_compile
+
+        print_compile(result, verbose=verbose)
+    raise typer.Exit(0 if result.succeeded else 1)
+
+
+@app.command()
+def head(
+    model: Annotated[Path, typer.Argument(help="A model in any source format.")],
+    images: Images = None,
+    head: HeadFile = None,
+    labels: LabelFile = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the head to this file.")] = None,
+    trust: Trust = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show the detection head of a model: what was recognised, and on what evidence.
+
+    Example: coralsmith head detector.tflite --images photos/ -o head.json
+    """
+    from coralsmith.api import find_head
+
+    found = find_head(model, images, head=head, labels=labels, trust=trust, progress=_progress(quiet or json))
+    if output is not None:
+        found.save(output)
+    if json:
+        _print_json(found.to_json())
+    elif not quiet:
+        from coralsmith.report.terminal import print_head
+
+        print_head(found, verbose=verbose)
+
+
+@app.command()
+def detect(
+    model: Annotated[Path, typer.Argument(help=".tflite model, float or int8, with its head beside it.")],
+    images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
+    draw: Annotated[Path | None, typer.Option("--draw", help="Folder for pictures with drawn boxes.")] = None,
+    head: HeadFile = None,
+    min_score: Annotated[float, typer.Option("--min-score", min=0.0, max=1.0, help="Lowest score shown.")] = 0.3,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Detect objects in images and draw the boxes.
+
+    Example: coralsmith detect detector_int8.tflite photo.jpg --draw drawn/
+    """
+    from coralsmith.api import detect as run
+
+    found = run(model, images, head=head, min_score=min_score, draw=draw, progress=_progress(quiet or json))
+    if json:
+        _print_json(found)
+    elif not quiet:
+        from coralsmith.report.terminal import print_detections
+
+        print_detections(found, draw)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Output folder.")] = Path("coralsmith-demo"),
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Walk the whole road on a detector and images that come with coralsmith.
+
+    Example: coralsmith demo
+    """
+    from coralsmith.demo import run_demo
+
+    report = run_demo(out, _progress(quiet or json))
+    if json:
+        _print_json(report)
+    elif not quiet:
+        from coralsmith.report.terminal import print_summary
+
+        print_summary(report, out, verbose=verbose)
+    raise typer.Exit(1 if report.verdict.status == "blocked" else 0)
+
+
+def _progress(silent: bool) -> Progress:
+    from coralsmith.progress import SILENT
+
+    if silent:
+        return SILENT
+    from coralsmith.report.terminal import TerminalProgress
+
+    return TerminalProgress()
+
+
+def _print_json(record: Any) -> None:
+    from coralsmith.report.document import to_json
+
+    sys.stdout.write(to_json(record))
+
+
+def main() -> NoReturn:
+    """Run the command line; every error ends with its message, its hint and its exit code."""
+    try:
+        app()
+    except CoralsmithError as error:
+        _report(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nStopped. Nothing half written is left; the same command goes on from here.\n")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(0)
+
+
+def _report(error: CoralsmithError) -> None:
+    if "--json" in sys.argv:
+        _print_json({"schema": "coralsmith/error/1", "error": error.message, "hint": error.hint})
+    elif any(flag in sys.argv for flag in ("-v", "--verbose")):
+        import traceback
+
+        traceback.print_exception(error)
+    sys.stderr.write(f"Error: {error.message}\n")
+    if error.hint:
+        sys.stderr.write(f"  Fix: {error.hint}\n")

@@ -1,0 +1,129 @@
+"""The float and the int8 model looking at the same images: their detections, and how far they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coralsmith.detection.detections import Detections
+from coralsmith.detection.head import DetectionHead
+from coralsmith.detection.images import load_rgb
+from coralsmith.detection.nms import intersection_over_union
+from coralsmith.errors import ImageDataError
+from coralsmith.graph import Graph
+from coralsmith.progress import SILENT, Progress, track
+from coralsmith.report.document import AgreementRecord, DetectionRecord, SampleRecord
+from coralsmith.runtime.detector import Detector
+
+SCORE_SHOWN: Final = 0.3  # detections below are neither drawn nor compared
+SAME_OBJECT_IOU: Final = 0.5
+
+
+@dataclass(frozen=True)
+class SampleView:
+    """One image with the detections of both models; `reference` is None where there is no float model."""
+
+    path: Path
+    image: NDArray[np.uint8]
+    reference: Detections | None
+    quantized: Detections
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both models on a number of images."""
+
+    samples: tuple[SampleRecord, ...]
+    agreement: AgreementRecord | None
+    views: tuple[SampleView, ...]
+
+
+def compare_detections(
+    reference: Graph | None,
+    quantized: Graph,
+    head: DetectionHead,
+    paths: Sequence[Path],
+    *,
+    views: int,
+    progress: Progress = SILENT,
+) -> Comparison:
+    """Let both models detect on the same images.
+
+    Args:
+        reference: The float graph with raw heads; None where the source was quantized already.
+        quantized: The int8 graph, with raw heads or with the detection operator.
+        head: The head of both.
+        paths: Images of any size; unreadable ones are left out.
+        views: For how many images the pictures are kept.
+        progress: Advanced by one after each image.
+    """
+    quantized_detector = Detector(quantized, head)
+    per_class = not quantized_detector.decodes_itself
+    reference_detector = None if reference is None else Detector(reference, head, per_class=per_class)
+    samples: list[SampleRecord] = []
+    kept: list[SampleView] = []
+    counts = np.zeros(3, np.int64)
+    for path in track(paths, progress):
+        try:
+            image = load_rgb(path)
+        except ImageDataError:  # reported by the calibration, which reads the same folder
+            continue
+        expected = None if reference_detector is None else _confident(reference_detector.detect(image))
+        found = _confident(quantized_detector.detect(image))
+        samples.append(
+            SampleRecord(path.name, () if expected is None else records(expected, head), records(found, head))
+        )
+        if len(kept) < views:
+            kept.append(SampleView(path, image, expected, found))
+        if expected is not None:
+            counts += len(expected), len(found), matches(expected, found)
+    agreement = None
+    if reference is not None and samples:
+        wanted, seen, matched = counts.tolist()
+        agreement = AgreementRecord(len(samples), wanted, seen, matched, SCORE_SHOWN, SAME_OBJECT_IOU)
+    return Comparison(tuple(samples), agreement, tuple(kept))
+
+
+def matches(expected: Detections, found: Detections) -> int:
+    """How many of the expected detections are found again: same class, overlap of at least 0.5, each once."""
+    free = np.ones(len(found), bool)
+    matched = 0
+    for box, class_id in zip(expected.boxes, expected.class_ids, strict=True):
+        candidates = np.flatnonzero(free & (found.class_ids == class_id))
+        if not candidates.size:
+            continue
+        overlaps = intersection_over_union(box, found.boxes[candidates].T)
+        best = int(np.argmax(overlaps))
+        if overlaps[best] >= SAME_OBJECT_IOU:
+            free[candidates[best]] = False
+            matched += 1
+    return matched
+
+
+def records(detections: Detections, head: DetectionHead) -> tuple[DetectionRecord, ...]:
+    """Detections as plain values."""
+    rows = zip(detections.class_ids, detections.scores, detections.boxes, strict=True)
+    return tuple(
+        DetectionRecord(
+            label_of(head, int(class_id)),
+            int(class_id),
+            round(float(score), 4),
+            tuple(round(float(edge), 5) for edge in box),  # type: ignore[arg-type]
+        )
+        for class_id, score, box in rows
+    )
+
+
+def label_of(head: DetectionHead, class_id: int) -> str:
+    """The name of a class, or its number where the labels do not reach."""
+    return head.labels[class_id] if class_id < len(head.labels) else f"class {class_id}"
+
+
+def _confident(detections: Detections) -> Detections:
+    keep = detections.scores >= SCORE_SHOWN
+    return Detections(detections.boxes[keep], detections.class_ids[keep], detections.scores[keep]).clipped()

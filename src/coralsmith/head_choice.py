@@ -1,0 +1,77 @@
+"""Which detection head a conversion works with: the user's, the source's own, or a recognised one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coralsmith.detection.head import DetectionHead
+from coralsmith.detection.labels import read_labels
+from coralsmith.detection.postprocess_op import detach_postprocess_op, find_postprocess_op
+from coralsmith.detection.recognition import recognise
+from coralsmith.errors import DetectionHeadError
+from coralsmith.graph import Graph
+
+HEAD_FILE: Final = "head.json"
+
+
+def head_beside(model: Path) -> Path | None:
+    """The head file that lies beside a model: ``<name>_head.json``, ``<name>.head.json`` or ``head.json``."""
+    stem = model.name.removesuffix(model.suffix)
+    for name in (f"{stem}_head.json", f"{stem}.head.json", HEAD_FILE):
+        if (model.parent / name).is_file():
+            return model.parent / name
+    return None
+
+
+def choose_head(
+    graph: Graph,
+    source: Path,
+    *,
+    carried: DetectionHead | None = None,
+    head_file: Path | None = None,
+    labels_file: Path | None = None,
+    images: Iterable[NDArray[np.uint8]] = (),
+) -> DetectionHead:
+    """Find the head of a model, in the order: given file, the source's own, a file beside it, recognition.
+
+    Args:
+        graph: The imported graph.
+        source: The source file, beside which a head file may lie.
+        carried: The head that the importer found in the source.
+        head_file: The user's ``--head``.
+        labels_file: The user's ``--labels``; replaces the head's labels.
+        images: uint8 RGB images of the model's input size, on which recognition tests its candidates.
+
+    Raises:
+        DetectionHeadError: No head is known, several are possible, or it does not belong to the model.
+    """
+    labels = tuple(read_labels(labels_file)) if labels_file is not None else None
+    file = head_file or (None if carried is not None else head_beside(source))
+    if file is not None:
+        head = DetectionHead.load(file)
+    elif carried is not None:
+        head = carried
+    elif find_postprocess_op(graph) is not None:
+        graph, head = detach_postprocess_op(graph)
+    else:
+        head = recognise(graph, images, labels=labels)
+    if labels is not None:
+        head = _relabelled(head, labels)
+    if find_postprocess_op(graph) is None:
+        head.check_against(graph)
+    return head
+
+
+def _relabelled(head: DetectionHead, labels: tuple[str, ...]) -> DetectionHead:
+    if len(labels) != len(head.labels):
+        raise DetectionHeadError(
+            f"The label file has {len(labels)} labels, the model {len(head.labels)} classes.",
+            hint="One label a line, in the order of the classes, without the background.",
+        )
+    return replace(head, labels=labels)

@@ -1,0 +1,44 @@
+"""How photos become the input of a model: its size, its normalisation, and what a pixel means to the quantizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from coralsmith.detection.head import InputSpec
+from coralsmith.detection.images import ImageFolder
+from coralsmith.graph import Array, Graph
+from coralsmith.quantization.quantizer import PixelScale
+
+DEFAULT_INPUT: Final = (1 / 127.5, -1.0)  # MobileNet's own normalisation, x / 127.5 - 1
+
+
+@dataclass(frozen=True)
+class NormalisedImages:
+    """The images of a folder as a float model takes them, [1, H, W, 3]; can be iterated again and again."""
+
+    images: ImageFolder
+    spec: InputSpec
+
+    def __iter__(self) -> Iterator[Array]:
+        for pixels in self.images:
+            yield self.spec.normalise(pixels[None])
+
+
+def pixel_scale(spec: InputSpec) -> PixelScale | None:
+    """The normalisation as one scale and offset; None where the channels differ."""
+    if spec.scale is not None and spec.offset is not None:
+        return PixelScale(spec.scale, spec.offset)
+    assert spec.mean is not None and spec.std is not None, "a normalisation has one of both forms"
+    if len(set(spec.mean)) > 1 or len(set(spec.std)) > 1:
+        return None
+    return PixelScale(1 / spec.std[0], -spec.mean[0] / spec.std[0])
+
+
+def image_size(graph: Graph) -> tuple[int, int] | None:
+    """Height and width of the input of an image model; None for any other model."""
+    if len(graph.inputs) != 1 or len(graph.inputs[0].shape) != 4 or graph.inputs[0].shape[3] != 3:
+        return None
+    _, height, width, _ = graph.inputs[0].shape
+    return height, width

@@ -1,0 +1,187 @@
+"""What came of a conversion: its verdict in plain words, and the records of its report."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from typing import Final
+
+import numpy as np
+
+from coralsmith import __version__
+from coralsmith.compiler.locate import manual_command
+from coralsmith.compiler.run import Compilation
+from coralsmith.detection.head import DetectionHead, InputSpec
+from coralsmith.graph import Graph
+from coralsmith.pipeline import Conversion
+from coralsmith.report.document import (
+    CompilerRecord,
+    ConversionReport,
+    HeadRecord,
+    LayerFidelity,
+    OutputFidelity,
+    QuantizationRecord,
+    RepairRecord,
+    SourceRecord,
+    TensorScale,
+    Verdict,
+)
+
+NOT_COMPILED: Final = "int8 model ready, not compiled"
+_SEVERITIES: Final = ("error", "warning", "info")
+
+
+def build_report(run: Conversion) -> ConversionReport:
+    """The report of a finished conversion."""
+    source = run.imported.source
+    comparison = run.comparison
+    return ConversionReport(
+        name=run.job.name,
+        verdict=verdict(run),
+        versions=_versions(run),
+        source=SourceRecord(str(source.path), source.format, source.sha256, source.notes),
+        recipe=run.recipe.model_dump(),
+        head=None if run.head is None else _head(run.head),
+        verification=None if run.imported.verification is None else run.imported.verification.to_json(),
+        repairs=_repairs(run),
+        quantization=_quantization(run),
+        check=run.check.document(),
+        compiler=_compiler(run.compilation),
+        agreement=None if comparison is None else comparison.agreement,
+        samples=() if comparison is None else comparison.samples,
+        accuracy=None,
+        stages=tuple(run.watch.records),
+        files=tuple(run.folder.files),
+        findings=tuple(sorted(run.findings, key=lambda finding: _SEVERITIES.index(finding.severity))),
+    )
+
+
+def verdict(run: Conversion) -> Verdict:
+    """What the user got, and the next step."""
+    errors = [finding for finding in run.findings if finding.severity == "error"]
+    if errors:
+        refused = run.compilation is not None
+        return Verdict(
+            "blocked",
+            "The compiler did not accept the model" if refused else "The Edge TPU compiler would refuse the model",
+            f"{errors[0].reason} ({len(errors)} in all.)" if len(errors) > 1 else errors[0].reason,
+            errors[0].fix,
+        )
+    if run.compilation is not None and run.compilation.model is not None:
+        return _compiled(run.compilation)
+    check = run.check
+    why = "as asked" if run.recipe.compiler == "none" else "since this machine has none"
+    return Verdict(
+        "int8-ready",
+        NOT_COMPILED,
+        f"The int8 model is complete and verified on the CPU. Prediction: {check.ops_edgetpu} of "
+        f"{check.ops_total} operators will run on the Edge TPU{_tail(check.ops_cpu)}. "
+        f"The Edge TPU compiler was not run, {why}.",
+        f"Where the compiler is (x86-64 Linux): {manual_command(run.int8_path)}",
+    )
+
+
+def _compiled(compilation: Compilation) -> Verdict:
+    record = _compiler(compilation)
+    assert compilation.model is not None, "only called for a compiled model"
+    total = (record.mapped or 0) + (record.unmapped or 0)
+    return Verdict(
+        "compiled",
+        f"Compiled: {record.mapped} of {total} operators run on the Edge TPU",
+        f"edgetpu_compiler {record.version} wrote {compilation.model.name}{_tail(record.unmapped or 0)}.",
+        f"Copy {compilation.model.name} and labels.txt to the device.",
+    )
+
+
+def _tail(cpu_operators: int) -> str:
+    return "" if not cpu_operators else f", {cpu_operators} on the CPU"
+
+
+def _versions(run: Conversion) -> dict[str, str]:
+    return {
+        "coralsmith": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "ai-edge-litert": version("ai-edge-litert"),
+        **run.imported.source.versions,
+    }
+
+
+def _head(head: DetectionHead) -> HeadRecord:
+    return HeadRecord(
+        head.input.size,
+        describe_normalisation(head.input),
+        head.boxes,
+        head.scores,
+        len(head.anchors),
+        head.labels,
+        head.evidence,
+    )
+
+
+def describe_normalisation(spec: InputSpec) -> str:
+    """The normalisation as a formula."""
+    if spec.mean is not None and spec.std is not None:
+        return f"(pixel - {list(spec.mean)}) / {list(spec.std)}"
+    return f"pixel * {spec.scale:.6g} + {spec.offset:g}"
+
+
+def _repairs(run: Conversion) -> tuple[RepairRecord, ...]:
+    return tuple(
+        RepairRecord(
+            change.pass_name,
+            change.reason,
+            change.exact,
+            tuple(f"{op.kind} {op.name}" for op in change.before),
+            tuple(f"{op.kind} {op.name}" for op in change.after),
+            change.worst_difference,
+            change.sqnr,
+        )
+        for change in run.repaired.changes
+    )
+
+
+def _quantization(run: Conversion) -> QuantizationRecord:
+    fidelity = run.fidelity
+    return QuantizationRecord(
+        images=len(run.images) if run.images is not None and run.quantized is not None else None,
+        ranges=run.recipe.ranges,
+        weights=run.recipe.weights,
+        outputs=()
+        if fidelity is None
+        else tuple(OutputFidelity(n, s.sqnr_db, s.worst) for n, s in fidelity.outputs.items()),
+        layers=()
+        if fidelity is None
+        else tuple(LayerFidelity(op.name, op.kind, total.sqnr_db) for op, total in fidelity.layers),
+        tensors=_tensor_scales(run.final, run),
+    )
+
+
+def _tensor_scales(graph: Graph, run: Conversion) -> tuple[TensorScale, ...]:
+    ranges = {} if run.quantized is None else run.quantized.ranges
+    scales = []
+    for tensor in graph.tensors():
+        if tensor.is_constant or tensor.quant is None:
+            continue
+        span = ranges.get(tensor.name) or ranges.get(tensor.name.removesuffix("_int8"))
+        low, high = (None, None) if span is None else (span.low, span.high)
+        zero_point = int(tensor.quant.zero_point[0])
+        scales.append(TensorScale(tensor.name, tensor.shape, float(tensor.quant.scale[0]), zero_point, low, high))
+    return tuple(scales)
+
+
+def _compiler(compilation: Compilation | None) -> CompilerRecord:
+    if compilation is None:
+        return CompilerRecord(ran=False)
+    result = compilation.result
+    mapped = sum(row.count for row in result.operations if row.status == "Mapped to Edge TPU")
+    return CompilerRecord(
+        ran=True,
+        version=result.version,
+        command=" ".join(compilation.command),
+        mapped=mapped,
+        unmapped=sum(row.count for row in result.operations) - mapped,
+        on_chip_bytes=result.on_chip_used_bytes,
+        streamed_bytes=result.streamed_bytes,
+        operations=tuple((row.kind, row.count, row.status) for row in result.operations),
+    )

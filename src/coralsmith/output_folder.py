@@ -1,0 +1,73 @@
+"""The folder that a conversion writes: everything appears whole under its final name, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Final
+
+from coralsmith.errors import OutputError, UsageError
+from coralsmith.graph.writer import write_atomically
+from coralsmith.report.document import FileRecord
+from coralsmith.stages import StageCache, file_digest
+
+CACHE_FOLDER: Final = ".coralsmith"
+REPORT_FILE: Final = "report.json"
+
+
+class OutputFolder:
+    """One output folder and what has been written into it.
+
+    Args:
+        path: The folder; made if need be.
+        force: Write into a folder that holds other files, and reuse no earlier results.
+        resume: Reuse the results of an earlier run.
+
+    Raises:
+        UsageError: The folder holds files of somebody else.
+        OutputError: It cannot be made or written.
+    """
+
+    def __init__(self, path: Path, *, force: bool = False, resume: bool = True) -> None:
+        self.path = path
+        self.files: list[FileRecord] = []
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            present = {entry.name for entry in path.iterdir()}
+        except OSError as error:
+            raise OutputError(f"'{path}' cannot be used as output folder: {error.strerror}.") from error
+        if present and not present & {CACHE_FOLDER, REPORT_FILE} and not force:
+            raise UsageError(
+                f"'{path}' holds files that are not from coralsmith.",
+                hint="Choose another folder with --out, or write into this one with --force.",
+            )
+        self.cache = StageCache(path / CACHE_FOLDER, enabled=resume and not force)
+        if force:
+            shutil.rmtree(self.cache.folder, ignore_errors=True)
+
+    def write(self, name: str, content: bytes) -> Path:
+        """Write one file atomically and keep it in the list.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        write_atomically(self.path / name, content)
+        self.files.append(FileRecord(name, len(content), hashlib.sha256(content).hexdigest()))
+        return self.path / name
+
+    def adopt(self, path: Path) -> None:
+        """List a file that another program wrote into the folder."""
+        self.files.append(FileRecord(path.name, path.stat().st_size, file_digest(path)))
+
+    def discard(self, *names: str) -> None:
+        """Remove results of an earlier run that this run does not bear out.
+
+        Raises:
+            OutputError: One of them cannot be removed.
+        """
+        for name in names:
+            try:
+                (self.path / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise OutputError(f"'{self.path / name}' cannot be removed: {error.strerror}.") from error

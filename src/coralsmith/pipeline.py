@@ -1,0 +1,326 @@
+"""The corridor: a trained detector goes in, a verified int8 Edge TPU model and its report come out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coralsmith.cached_stages import cached_import, cached_quantization, import_key, quantization_key
+from coralsmith.comparison import Comparison, compare_detections
+from coralsmith.compat.check import check_graph
+from coralsmith.compat.report import CheckReport
+from coralsmith.compiler.locate import find_compiler
+from coralsmith.compiler.run import Compilation, compile_model
+from coralsmith.detection.head import DetectionHead, InputSpec
+from coralsmith.detection.images import ImageFolder, find_images, load_rgb, sample
+from coralsmith.detection.normalisation import check_normalisation
+from coralsmith.detection.postprocess_op import (
+    append_score_activation,
+    attach_postprocess_op,
+    find_postprocess_op,
+)
+from coralsmith.detection.preprocess import resize_image
+from coralsmith.errors import DetectionHeadError, ImageDataError, UsageError
+from coralsmith.findings import Finding, has_errors
+from coralsmith.graph import Array, Graph
+from coralsmith.graph.writer import serialize
+from coralsmith.head_choice import HEAD_FILE, choose_head
+from coralsmith.importers import import_model
+from coralsmith.importers.imported import Imported
+from coralsmith.importers.source_files import resolve_source, source_digest
+from coralsmith.model_input import DEFAULT_INPUT, NormalisedImages, image_size, pixel_scale
+from coralsmith.output_folder import REPORT_FILE, OutputFolder
+from coralsmith.progress import SILENT, Progress
+from coralsmith.quantization.boundary import set_output_type
+from coralsmith.quantization.fidelity import Fidelity, measure_fidelity
+from coralsmith.quantization.quantizer import QuantizationOptions, Quantized, quantize_graph
+from coralsmith.recipe import Recipe
+from coralsmith.repair.driver import RepairResult, repair
+from coralsmith.runtime.detector import feed
+from coralsmith.stages import Stopwatch
+
+VERIFICATION_IMAGES: Final = 4
+AGREEMENT_IMAGES: Final = 24
+SHOWN_IMAGES: Final = 6
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a conversion is asked for.
+
+    Attributes:
+        source: The trained model.
+        recipe: The user's choices.
+        images: Folder of photos; needed unless the model is quantized already.
+        out: Output folder; by default ``<name>-edgetpu`` in the current folder.
+        head: Head file, where the model's own head is not to be used.
+        labels: Label file.
+        resume: Reuse results of an earlier run into the same folder.
+        force: Write into a folder that holds other files, and reuse nothing.
+    """
+
+    source: Path
+    recipe: Recipe
+    images: Path | None = None
+    out: Path | None = None
+    head: Path | None = None
+    labels: Path | None = None
+    resume: bool = True
+    force: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name that all output files begin with: the source's, without its ending and without "_float"."""
+        return self.source.name.removesuffix(self.source.suffix).removesuffix("_float") or "model"
+
+
+class Conversion:
+    """One run through the corridor; the attributes fill from top to bottom as `run` walks its stages."""
+
+    imported: Imported
+    repaired: RepairResult
+    float_graph: Graph | None
+    final: Graph
+    check: CheckReport
+
+    def __init__(self, job: Job, progress: Progress = SILENT) -> None:
+        self.job = job
+        self.recipe = job.recipe
+        self.progress = progress
+        self.watch = Stopwatch(progress)
+        self.compiler = find_compiler(job.recipe.compiler)
+        self.paths = [] if job.images is None else find_images(job.images)
+        self.folder = OutputFolder(job.out or Path(f"{job.name}-edgetpu"), force=job.force, resume=job.resume)
+        self.findings: list[Finding] = []
+        self.head: DetectionHead | None = None
+        self.images: ImageFolder | None = None
+        self.quantized: Quantized | None = None
+        self.fidelity: Fidelity | None = None
+        self.comparison: Comparison | None = None
+        self.compilation: Compilation | None = None
+
+    def run(self) -> None:
+        """Walk all stages.
+
+        Raises:
+            CoralsmithError: A stage cannot do its work; what was written so far is whole.
+        """
+        with self.watch.stage("Read the model"):
+            self._import()
+        with self.watch.stage("Understand the detection head"):
+            self._choose_head()
+        with self.watch.stage("Repair for the Edge TPU"):
+            self._repair()
+        with self.watch.stage("Quantize to int8", len(self.images.paths) if self.images else None):
+            self._quantize()
+        with self.watch.stage("Check against the Edge TPU"):
+            self._check()
+        with self.watch.stage("Compare int8 with float", self._comparison_steps()):
+            self._compare()
+        with self.watch.stage("Write the models"):
+            self._write()
+        if self.compiler is not None and not has_errors(self.findings):
+            with self.watch.stage("Compile for the Edge TPU"):
+                self._compile()
+
+    @property
+    def blocked(self) -> bool:
+        """Whether findings stopped the job."""
+        return has_errors(self.findings)
+
+    # Stages, in order.
+
+    def _import(self) -> None:
+        chosen = sample(self.paths, VERIFICATION_IMAGES, self.recipe.seed)
+        key = import_key(source_digest(resolve_source(self.job.source)), chosen, trust=self.recipe.trust)
+
+        def compute() -> Imported:
+            images = list(_readable(chosen))
+            return import_model(self.job.source, trust=self.recipe.trust, images=images, progress=self.progress)
+
+        self.imported, resumed = cached_import(self.folder.cache, key, compute)
+        self._note(resumed)
+        self.findings += self.imported.findings
+        if not self.paths and not self.imported.is_quantized:
+            raise UsageError(
+                "A float model needs images to be quantized with.",
+                hint="Give a folder of typical photos with --images; they need no labels.",
+            )
+
+    def _choose_head(self) -> None:
+        graph = self.imported.graph
+        size = image_size(graph)
+        probes = [] if size is None else list(_resized(sample(self.paths, VERIFICATION_IMAGES * 2, 0), size))
+        try:
+            self.head = choose_head(
+                graph,
+                self.job.source,
+                carried=self.imported.head,
+                head_file=self.job.head,
+                labels_file=self.job.labels,
+                images=probes,
+            )
+        except DetectionHeadError:
+            if self.recipe.postprocess != "none" or self.job.head is not None:
+                raise
+            self.findings.append(_no_head())
+        if self.head is not None and probes and not self.imported.is_quantized:
+            self.findings += check_normalisation(graph, self.head, probes)
+        if self.paths and size is not None:
+            resize = self.head.input.resize if self.head else "stretch"
+            self.images = ImageFolder(self.paths, size, resize, self.recipe.samples, self.recipe.seed)
+
+    def _repair(self) -> None:
+        graph = self.imported.graph
+        inputs = [] if self.imported.is_quantized else list(self._real_inputs(VERIFICATION_IMAGES))
+        mode = "off" if self.imported.is_quantized else self.recipe.repair
+        self.repaired = repair(
+            graph,
+            mode,
+            inputs=[[image] for image in inputs] or None,
+            min_runtime=self.recipe.min_runtime,
+            used_outputs=None if self.head is None else {self.head.boxes, self.head.scores},
+        )
+        self.findings += self.repaired.findings
+        graph = self.repaired.graph
+        if self.head is not None and self._wants_operator() and not self.imported.is_quantized:
+            graph, self.head = append_score_activation(graph, self.head)
+        self.float_graph = None if self.imported.is_quantized else graph
+
+    def _quantize(self) -> None:
+        if self.float_graph is None:
+            self.final = self.repaired.graph
+            return
+        graph, images = self.float_graph, self.images
+        assert images is not None, "a float model was only let through with images"
+        options = QuantizationOptions(
+            self.recipe.weights,
+            self.recipe.ranges,
+            self.recipe.percentile,
+            self.recipe.io,
+            pixel_scale(self._input_spec()),
+        )
+
+        def compute() -> Quantized:
+            normalised = NormalisedImages(images, self._input_spec())
+            return quantize_graph(graph, normalised, options, self.progress)
+
+        key = quantization_key(graph, images, options)
+        self.quantized, resumed = cached_quantization(self.folder.cache, key, compute)
+        self._note(resumed)
+        self.findings += [*images.findings, *self.quantized.findings]
+        raw = self.quantized.graph.copy()
+        if self.head is not None and self._wants_operator():
+            self.final = attach_postprocess_op(raw, self.head)
+        else:
+            set_output_type(raw, self.recipe.io)
+            self.final = raw
+
+    def _check(self) -> None:
+        self.check = check_graph(self.final, min_runtime=self.recipe.min_runtime)
+        self.findings += self.check.findings
+
+    def _compare(self) -> None:
+        if self.float_graph is not None and self.images is not None:
+            chosen = sample(self.images.paths, VERIFICATION_IMAGES, self.recipe.seed)
+            self.fidelity = measure_fidelity(self.float_graph, self.final, self._pairs(chosen))
+        if self.head is not None and self.paths:
+            chosen = sample(self.paths, AGREEMENT_IMAGES, self.recipe.seed)
+            self.comparison = compare_detections(
+                self.float_graph, self.final, self.head, chosen, views=SHOWN_IMAGES, progress=self.progress
+            )
+
+    def _write(self) -> None:
+        name = self.job.name
+        compiled = f"{name}_int8_edgetpu"
+        self.folder.discard(f"{compiled}.tflite", f"{compiled}.log", REPORT_FILE, "report.html")
+        if self.float_graph is not None:
+            self.folder.write(f"{name}_float.tflite", serialize(self.float_graph))
+        self.int8_path = self.folder.write(f"{name}_int8.tflite", serialize(self.final))
+        if self.head is not None:
+            self.head.save(self.folder.path / HEAD_FILE)
+            self.folder.adopt(self.folder.path / HEAD_FILE)
+            self.folder.write("labels.txt", "".join(f"{label}\n" for label in self.head.labels).encode())
+
+    def _compile(self) -> None:
+        assert self.compiler is not None, "only called with a compiler"
+        runtime = None if self.recipe.min_runtime == 14 else self.recipe.min_runtime
+        self.compilation = compile_model(
+            self.int8_path,
+            self.compiler,
+            self.folder.path,
+            timeout_s=self.recipe.compiler_timeout_s,
+            min_runtime=runtime,
+        )
+        self.findings += self.compilation.findings
+        for path in (self.compilation.model, self.compilation.log):
+            if path is not None:
+                self.folder.adopt(path)
+
+    # What several stages need.
+
+    def _note(self, resumed: bool) -> None:
+        if resumed:
+            self.watch.resumed()
+            self.progress.note("taken from the earlier run")
+
+    def _wants_operator(self) -> bool:
+        """Whether the detection operator is to be attached by this run."""
+        if self.recipe.postprocess == "none" or find_postprocess_op(self.imported.graph) is not None:
+            return False
+        expressible = self.head is not None and self.head.score.activation in ("sigmoid", "none")
+        return self.recipe.postprocess == "op" or expressible
+
+    def _input_spec(self) -> InputSpec:
+        """How pixels become the model's input: by its head, or as MobileNet does it."""
+        if self.head is not None:
+            return self.head.input
+        size = image_size(self.imported.graph)
+        if size is None:
+            shape = [list(tensor.shape) for tensor in self.imported.graph.inputs]
+            raise UsageError(f"The model's inputs are {shape}; an image model has one, [1, height, width, 3].")
+        return InputSpec(size, *DEFAULT_INPUT)
+
+    def _real_inputs(self, count: int) -> Iterator[Array]:
+        spec = self._input_spec()
+        for pixels in _resized(sample(self.paths, count, self.recipe.seed), spec.size):
+            yield spec.normalise(pixels[None])
+
+    def _pairs(self, paths: list[Path]) -> Iterator[tuple[Array, Array]]:
+        """The same image as the float model and as the int8 model take it."""
+        spec = self._input_spec()
+        for pixels in _resized(paths, spec.size):
+            yield spec.normalise(pixels[None]), feed(self.final.inputs[0], pixels[None], spec)
+
+    def _comparison_steps(self) -> int | None:
+        return min(len(self.paths), AGREEMENT_IMAGES) if self.head is not None and self.paths else None
+
+
+def _readable(paths: list[Path]) -> Iterator[NDArray[np.uint8]]:
+    """The images that can be read; the calibration, which reads the same folder, reports the others."""
+    for path in paths:
+        try:
+            yield load_rgb(path)
+        except ImageDataError:
+            continue
+
+
+def _resized(paths: list[Path], size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+    for image in _readable(paths):
+        yield resize_image(image, size)
+
+
+def _no_head() -> Finding:
+    return Finding(
+        "no-detection-head",
+        "warning",
+        "No detection head was recognised; the model is converted with its outputs as they are, and its input is "
+        "taken to be normalised as pixel / 127.5 - 1.",
+        fix="Give the head with --head head.json where the model is a detector.",
+        evidence="inferred",
+    )

@@ -1,0 +1,65 @@
+"""The quantization stage alone: one float `.tflite` file in, one int8 `.tflite` file out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from coralsmith.detection.head import DetectionHead, InputSpec
+from coralsmith.detection.images import ImageFolder
+from coralsmith.errors import UnsupportedModelError
+from coralsmith.findings import Finding
+from coralsmith.graph.writer import write_tflite
+from coralsmith.importers import import_model
+from coralsmith.model_input import DEFAULT_INPUT, NormalisedImages, image_size, pixel_scale
+from coralsmith.progress import Progress
+from coralsmith.quantization.boundary import set_output_type
+from coralsmith.quantization.quantizer import QuantizationOptions, quantize_graph
+from coralsmith.recipe import Recipe
+from coralsmith.repair.driver import repair
+
+
+@dataclass(frozen=True)
+class QuantizedFile:
+    """What came of it.
+
+    Attributes:
+        output: The int8 file.
+        bytes: Its size.
+        images: How many images were used.
+        operators: How many operators of each kind it has.
+        findings: What was noticed about the model and the images.
+    """
+
+    output: Path
+    bytes: int
+    images: int
+    operators: dict[str, int]
+    findings: list[Finding]
+
+
+def quantize_file(
+    model: Path, images: Path, output: Path, head_file: Path | None, recipe: Recipe, progress: Progress
+) -> QuantizedFile:
+    """See `coralsmith.quantize`."""
+    imported = import_model(model, trust=recipe.trust, progress=progress)
+    size = image_size(imported.graph)
+    if size is None:
+        shapes = [list(tensor.shape) for tensor in imported.graph.inputs]
+        raise UnsupportedModelError(f"The model's inputs are {shapes}; an image model has one [1, H, W, 3].")
+    spec = DetectionHead.load(head_file).input if head_file is not None else InputSpec(size, *DEFAULT_INPUT)
+    repaired = repair(imported.graph, recipe.repair, min_runtime=recipe.min_runtime)
+    folder = ImageFolder(images, size, spec.resize, recipe.samples, recipe.seed)
+    progress.step("Quantize to int8", len(folder.paths))
+    options = QuantizationOptions(recipe.weights, recipe.ranges, recipe.percentile, recipe.io, pixel_scale(spec))
+    quantized = quantize_graph(repaired.graph, NormalisedImages(folder, spec), options, progress)
+    set_output_type(quantized.graph, recipe.io)
+    written = write_tflite(quantized.graph, output)
+    return QuantizedFile(
+        output,
+        written,
+        len(folder),
+        dict(Counter(op.custom_code or op.kind for op in quantized.graph.ops)),
+        [*imported.findings, *repaired.findings, *folder.findings, *quantized.findings],
+    )
