@@ -164,10 +164,10 @@ class _Reader:
         if offset <= 1:  # the schema reserves 0 and 1 for "no external data"
             return 0, 0
         self.external.add(number)
-        return self.behind(offset, size), size
+        return self.inside(offset, size), size
 
-    def behind(self, offset: int, size: int) -> int:
-        """The offset of data that is not part of the flatbuffer, if it lies in the file."""
+    def inside(self, offset: int, size: int) -> int:
+        """The offset of bytes that lie in the file."""
         if offset + size > len(self.content):
             raise ValueError(f"{size} bytes at {offset} lie beyond the end of the file")
         return offset
@@ -253,11 +253,10 @@ class _Reader:
             start = table._tab.Vector(table._tab.Offset(14))
         else:
             start, length = table.LargeCustomOptionsOffset(), table.LargeCustomOptionsSize()
-            if start <= 1:
-                return b""
-            self.behind(start, length)
+        if start <= 1:  # as for buffers
+            return b""
         self.count(length, "bytes of options")
-        return self.content[start : start + length]
+        return self.content[self.inside(start, length) : start + length]
 
     def facts(self, subgraphs: int) -> FileFacts:
         codes = [self.model.OperatorCodes(i) for i in range(self.model.OperatorCodesLength())]
