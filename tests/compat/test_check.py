@@ -11,7 +11,7 @@ from coralsmith.compat import check_graph
 from coralsmith.errors import UnsupportedModelError, UsageError
 from coralsmith.graph.model import Graph, Op, Quant, Tensor
 from coralsmith.graph.reader import read_tflite
-from tests.builders import activation, conv_graph
+from tests.builders import activation, constant, conv_graph
 
 QUANT = Quant.per_tensor(0.1, 0)
 
@@ -97,6 +97,17 @@ def test_a_float_model_is_judged_as_quantized_and_refused_as_it_is():
 def test_a_float_model_that_is_to_be_quantized_is_not_refused():
     report = check_graph(conv_graph(), as_if_quantized=True)
     assert not report.is_refused and rules(report) == ["assumed-quantized"]
+
+
+def test_weights_of_16_bits_are_judged_as_the_constants_they_become():
+    graph = conv_graph()
+    conv = graph.ops[0]
+    half = constant("half", conv.inputs[1].data, np.float16)
+    conv.inputs[1] = activation("expanded", half.shape)
+    graph.ops.insert(0, Op("DEQUANTIZE", [half], [conv.inputs[1]]))
+    report = check_graph(graph)
+    assert [(fate.kind, fate.target) for fate in report.ops] == [("CONV_2D", "edgetpu")]
+    assert len(graph.ops) == 2  # the caller's graph is left alone
 
 
 def test_a_float_model_of_8_bit_weights_counts_as_float():

@@ -164,6 +164,12 @@ def taps_that_change_the_output(size: int, kernel: int, stride: int, dilation: i
     )
 
 
+def test_a_file_whose_shapes_contradict_each_other_is_no_obstacle():
+    op = conv((64, 3, 3, 4))
+    op.output.shape = ()
+    assert size_of(op) == 0
+
+
 def graph_of(*ops: Op) -> Graph:
     return Graph(list(ops), [op.inputs[0] for op in ops], [op.output for op in ops])
 

@@ -51,6 +51,8 @@ def check_graph(
     if not OLDEST_RUNTIME <= min_runtime <= NEWEST_RUNTIME:
         raise UsageError(f"There is no Edge TPU runtime version {min_runtime}: choose 10 to 14.")
     is_float = computes_in_float(graph)
+    if is_float:
+        graph = _with_plain_weights(graph)
     verdicts = [supported(op, min_runtime, as_if_quantized=is_float) for op in graph.ops]
     prediction = predict(graph, verdicts)
     mapped = [fate.index for fate in prediction.fates if fate.target == "edgetpu"]
@@ -74,6 +76,15 @@ def check_graph(
         latency_ms=_NOT_ESTIMATED,
         findings=sorted(findings, key=lambda finding: _ORDER[finding.severity]),
     )
+
+
+def _with_plain_weights(graph: Graph) -> Graph:
+    """A copy of a float graph whose 16-bit weights are constants, as they will be when it is quantized."""
+    from coralsmith.importers.float_weights import expand_half_weights
+
+    graph = graph.copy()
+    expand_half_weights(graph)
+    return graph
 
 
 def _float_findings(is_float: bool, as_if_quantized: bool) -> Iterator[Finding]:

@@ -98,7 +98,7 @@ def layer_bytes(op: Op, readers: Mapping[Tensor, list[Op]], *, as_if_quantized: 
     Returns:
         The bytes of the packing rules, as a band where the rules are not settled.
     """
-    if op.kind not in _FILTER_RANK or len(op.required_input("filter").shape) != _FILTER_RANK[op.kind]:
+    if not _has_weights(op):
         return LayerBytes(0, 0)
     if op.kind == "FULLY_CONNECTED":
         outputs, inputs = op.required_input("filter").shape
@@ -205,6 +205,14 @@ def _placement(low: int, high: int, narrow: list[int]) -> tuple[int | None, int 
         return None, None
     streamed = sum(size for size in narrow if size >= _STREAMED_LAYER_BYTES)
     return low - streamed, streamed
+
+
+def _has_weights(op: Op) -> bool:
+    """Whether the operator is one whose packing is known; files with dynamic shapes may contradict themselves."""
+    rank = _FILTER_RANK.get(op.kind)
+    if rank is None or len(op.required_input("filter").shape) != rank:
+        return False
+    return rank == 2 or len(op.required_input("input").shape) == len(op.output.shape) == rank
 
 
 def _outputs(op: Op) -> int:
