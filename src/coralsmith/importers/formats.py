@@ -1,0 +1,244 @@
+"""Tells what a file is by its content: names lie, and a wrong file deserves an answer that says what it is."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from coralsmith.errors import InputError, MalformedModelError
+
+TFLITE: Final = "tflite"
+KERAS: Final = "keras"
+KERAS_H5: Final = "keras-h5"
+SAVED_MODEL: Final = "saved-model"
+FROZEN_GRAPH: Final = "frozen-graph"
+
+ACCEPTED: Final = {
+    KERAS: "Keras .keras file",
+    KERAS_H5: "Keras .h5 file",
+    SAVED_MODEL: "TensorFlow SavedModel folder",
+    FROZEN_GRAPH: "TensorFlow 1 frozen graph (.pb)",
+    TFLITE: "TensorFlow Lite .tflite file",
+}
+_HEAD_BYTES: Final = 4096
+_MAX_ZIP_MEMBERS: Final = 100_000
+# Operator code of the custom operator that holds a compiled program.
+_COMPILED_MARK: Final = b"edgetpu-custom-op"
+_HDF5_MAGIC: Final = b"\x89HDF\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class _Foreign:
+    """A kind of file that is no source model: what it is, and what to do with it."""
+
+    what: str
+    hint: str = ""
+
+
+_EXPORT: Final = "Export the trained model to one of the accepted forms."
+_FOREIGN_MAGIC: Final[tuple[tuple[bytes, _Foreign], ...]] = (
+    (b"\x89PNG", _Foreign("a PNG image")),
+    (b"\xff\xd8\xff", _Foreign("a JPEG image")),
+    (b"GIF8", _Foreign("a GIF image")),
+    (b"BM", _Foreign("a BMP image")),
+    (b"RIFF", _Foreign("an image or sound file")),
+    (b"%PDF", _Foreign("a PDF document")),
+    (b"\x1f\x8b", _Foreign("a gzip archive", "Unpack it first.")),
+    (b"BZh", _Foreign("a bzip2 archive", "Unpack it first.")),
+    (b"\xfd7zXZ", _Foreign("an xz archive", "Unpack it first.")),
+    (b"7z\xbc\xaf", _Foreign("a 7z archive", "Unpack it first.")),
+    (b"\x93NUMPY", _Foreign("a numpy array")),
+    (b"\x7fELF", _Foreign("a program")),
+    (b"MZ", _Foreign("a program")),
+    (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19", _Foreign("a PyTorch checkpoint", _EXPORT)),
+    (b"\x80", _Foreign("a Python pickle, perhaps a PyTorch checkpoint", _EXPORT)),
+)
+
+
+def recognise_format(path: str | Path) -> str:
+    """What kind of source model a file or folder is.
+
+    Args:
+        path: File or folder; `~` is understood.
+
+    Returns:
+        One of ``keras``, ``keras-h5``, ``saved-model``, ``frozen-graph``, ``tflite``.
+
+    Raises:
+        InputError: It is missing, unreadable, or something else; the message says what it looks like.
+        MalformedModelError: It is empty, or a damaged archive.
+    """
+    path = Path(path).expanduser()
+    try:
+        if path.is_dir():
+            return _recognise_folder(path)
+        with path.open("rb") as file:
+            start = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read: {error.strerror}.") from error
+    if not start:
+        raise MalformedModelError(f"'{path}' is empty.", hint="Copy or download the file again.")
+    for recognise in _RECOGNISERS:
+        found = recognise(path, start)
+        if isinstance(found, _Foreign):
+            raise _refusal(path, found)
+        if found:
+            return found
+    raise _refusal(path, _Foreign("no file that coralsmith knows"))
+
+
+def _refusal(path: Path, found: _Foreign) -> InputError:
+    accepted = "Accepted are: " + "; ".join(ACCEPTED.values()) + "."
+    return InputError(f"'{path}' is {found.what}, not a source model.", hint=f"{found.hint} {accepted}".strip())
+
+
+def _recognise_folder(path: Path) -> str:
+    if (path / "saved_model.pb").is_file():
+        return SAVED_MODEL
+    if (path / "saved_model.pbtxt").is_file():
+        raise _refusal(path, _Foreign("a SavedModel in text form", "Save it again in its binary form."))
+    raise _refusal(path, _Foreign("a folder without saved_model.pb"))
+
+
+def _recognise_tflite(path: Path, start: bytes) -> str | _Foreign | None:
+    if start[4:8] != b"TFL3":
+        return None
+    if _holds(path, _COMPILED_MARK):
+        return _Foreign(
+            "a model that is compiled for the Edge TPU already",
+            "Look inside with 'coralsmith inspect', or give the .tflite it was compiled from.",
+        )
+    return TFLITE
+
+
+def _holds(path: Path, mark: bytes) -> bool:
+    """Whether the bytes occur in the file, read piece by piece."""
+    tail = b""
+    with path.open("rb") as file:
+        while piece := file.read(1 << 22):
+            if mark in tail + piece:
+                return True
+            tail = piece[-len(mark) :]
+    return False
+
+
+def _recognise_hdf5(_path: Path, start: bytes) -> str | None:
+    return KERAS_H5 if start.startswith(_HDF5_MAGIC) else None
+
+
+def _recognise_zip(path: Path, start: bytes) -> str | _Foreign | None:
+    if not start.startswith(b"PK"):
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()[:_MAX_ZIP_MEMBERS]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise MalformedModelError(
+            f"'{path}' is a damaged archive: {error}.", hint="Save or download the model again."
+        ) from error
+    if "config.json" in names and "model.weights.h5" in names:
+        return KERAS
+    if any(name.endswith("data.pkl") for name in names):
+        return _Foreign("a PyTorch file", _EXPORT)
+    if any(name.endswith("models/model.json") or name == "archive_format" for name in names):
+        return _Foreign("an exported PyTorch program (.pt2)", _EXPORT)
+    if any(name.endswith("saved_model.pb") for name in names):
+        return _Foreign("a zip archive with a SavedModel in it", "Unpack it first.")
+    return _Foreign("a zip archive", "Unpack it first.")
+
+
+def _recognise_foreign(_path: Path, start: bytes) -> _Foreign | None:
+    for magic, foreign in _FOREIGN_MAGIC:
+        if start.startswith(magic):
+            return foreign
+    return None
+
+
+def _recognise_protobuf(path: Path, start: bytes) -> str | _Foreign | None:
+    """Tell three protobuf files apart by their first fields (tensorflow/core, onnx/onnx.proto)."""
+    fields = _protobuf_fields(start)
+    first = next(fields, None)
+    if first is None:
+        return None
+    number, value = first
+    if number == 1 and isinstance(value, bytes):  # GraphDef.node, a NodeDef: name, operator
+        inner = [(field, content) for field, content in _protobuf_fields(value)]
+        names_a_node = [field for field, content in inner[:2] if isinstance(content, bytes)] == [1, 2]
+        return FROZEN_GRAPH if names_a_node else None
+    if number == 1 and isinstance(value, int):
+        second = next(fields, None)
+        if value == 1 and second is not None and second[0] == 2:  # saved_model_schema_version, meta_graphs
+            return _saved_model_file(path)
+        if 1 < value < 64 and second is not None:  # ModelProto.ir_version, producer_name or opset_import
+            return _Foreign("an ONNX model", _EXPORT)
+    return None
+
+
+def _saved_model_file(path: Path) -> str | _Foreign:
+    if path.name == "saved_model.pb":
+        return SAVED_MODEL
+    return _Foreign("the graph of a SavedModel without its folder", "Give the whole folder.")
+
+
+def _protobuf_fields(content: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Fields of a message, as far as they can be read; the last one may be cut off."""
+    position = 0
+    while position < len(content):
+        key, position = _varint(content, position)
+        number, wire_type = key >> 3, key & 7
+        if wire_type == 0:
+            value, position = _varint(content, position)
+            yield number, value
+        elif wire_type == 2:
+            length, position = _varint(content, position)
+            yield number, content[position : position + length]
+            position += length
+        elif wire_type in (1, 5):
+            position += 8 if wire_type == 1 else 4
+        else:
+            return
+
+
+def _varint(content: bytes, position: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 64, 7):
+        if position >= len(content):
+            return 0, position
+        byte = content[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    return 0, len(content)
+
+
+def _recognise_text(_path: Path, start: bytes) -> _Foreign | None:
+    try:
+        text = start.decode("utf-8", errors="strict" if len(start) < _HEAD_BYTES else "ignore")
+    except UnicodeDecodeError:
+        return None
+    if not all(character.isprintable() or character in "\r\n\t\f" for character in text):
+        return None
+    stripped = text.lstrip()
+    if stripped.startswith("{") and "modelTopology" in text:
+        return _Foreign("a TensorFlow.js model", _EXPORT)
+    if stripped.startswith("version https://git-lfs"):
+        return _Foreign("a Git LFS pointer", "The model itself was not downloaded: run 'git lfs pull'.")
+    if stripped.lower().startswith(("<!doctype html", "<html")):
+        return _Foreign("a web page", "The download gave an error page instead of the model.")
+    if stripped.startswith("node {"):
+        return _Foreign("a graph in text form (.pbtxt)", "Save it again in its binary form.")
+    return _Foreign("a text file")
+
+
+_RECOGNISERS: Final[tuple[Callable[[Path, bytes], str | _Foreign | None], ...]] = (
+    _recognise_tflite,
+    _recognise_hdf5,
+    _recognise_zip,
+    _recognise_foreign,
+    _recognise_text,
+    _recognise_protobuf,
+)

@@ -1,0 +1,209 @@
+"""Recovers what a detection graph does around its network, by feeding it known values and reading the answers.
+
+Reading constants out of the graph would need one pattern for each exporter; known values need none. Runs in the
+child process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coralsmith.errors import DetectionHeadError, UnsupportedModelError
+from coralsmith.importers.frozen_graph_structure import Heads, NodeGraph
+
+Floats = NDArray[np.float64]
+# Float32 arithmetic on coordinates around 1 leaves this much in the recovered values.
+_SCALE_DIGITS: Final = 5
+_NORMALISATION_DIGITS: Final = 7
+_MAX_DECODER_NODES: Final = 400
+
+
+class GraphSession:
+    """A TensorFlow 1 graph that can be run from any tensors to any tensors."""
+
+    def __init__(self, graph_def: Any) -> None:
+        import tensorflow as tf
+
+        graph = tf.Graph()
+        with graph.as_default():
+            tf.import_graph_def(graph_def, name="")
+        self.graph = graph
+        self._session = tf.compat.v1.Session(graph=graph)
+
+    def run(self, tensors: Sequence[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """The values of tensors ("node" or "node:0") for fed ones."""
+        values = self._session.run([_full(t) for t in tensors], {_full(t): v for t, v in feeds.items()})
+        return [np.asarray(value) for value in values]
+
+    def try_run(self, tensor: str, feeds: dict[str, NDArray[Any]]) -> NDArray[Any] | None:
+        """The value of a tensor, or None where it has none outside of a loop or is no array."""
+        import tensorflow as tf
+
+        try:
+            return self.run([tensor], feeds)[0]
+        except (tf.errors.OpError, ValueError, TypeError):
+            return None
+
+
+def _full(tensor: str) -> str:
+    return tensor if ":" in tensor else f"{tensor}:0"
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """``network input = pixel * scale + offset`` for each channel."""
+
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether the graph leaves the pixels as they are."""
+        return all(s == 1.0 for s in self.scale) and not any(self.offset)
+
+    def to_input_fields(self) -> dict[str, Any]:
+        """The fields of a head's `input`."""
+        if len(set(self.scale)) == 1 and len(set(self.offset)) == 1:
+            return {"scale": self.scale[0], "offset": self.offset[0]}
+        return {
+            "mean": [-offset / scale for scale, offset in zip(self.scale, self.offset, strict=True)],
+            "std": [1.0 / scale for scale in self.scale],
+        }
+
+
+def fit_normalisation(colours: NDArray[Any], answers: NDArray[Any]) -> Normalisation:
+    """Scale and offset of each channel, by least squares.
+
+    Args:
+        colours: What plain pictures were filled with, [pictures, channels].
+        answers: What the network gets for them, same shape.
+
+    Raises:
+        UnsupportedModelError: It is no such function of the pixels: channels swapped, or more than normalised.
+    """
+    scales, offsets = [], []
+    for x, y in zip(colours.T.astype(np.float64), answers.T.astype(np.float64), strict=True):
+        scale, offset = np.polyfit(x, y, 1)
+        if np.abs(scale * x + offset - y).max() > 1e-3 * np.ptp(y):
+            raise UnsupportedModelError(
+                "The graph's pre-processing is no plain normalisation of RGB pixels.",
+                hint="Export the detector with RGB input and without augmentation.",
+            )
+        scales.append(float(f"{scale:.{_NORMALISATION_DIGITS}g}"))
+        offsets.append(round(float(offset), _NORMALISATION_DIGITS - 1) + 0.0)
+    return Normalisation(tuple(scales), tuple(offsets))
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """The graph's own box decoder.
+
+    Attributes:
+        boxes: Tensor of the decoded boxes.
+        anchors: [N, 4] (y centre, x centre, height, width).
+        order: ``yxhw`` or ``xywh``.
+        scales: Divisors of the raw columns.
+    """
+
+    boxes: str
+    anchors: Floats
+    order: str
+    scales: tuple[float, ...]
+
+
+def probe_decoder(
+    session: GraphSession, graph: NodeGraph, heads: Heads, feeds: dict[str, NDArray[Any]]
+) -> Decoder:
+    """Find the decoder's output, and solve for its anchors and scales with one-hot raw boxes.
+
+    Raw boxes of zero decode to the anchors. A one in a column moves one centre by size / scale, or stretches one
+    size by exp(1 / scale).
+
+    Raises:
+        DetectionHeadError: No decoded boxes, or a decoder of another kind.
+    """
+    raw = session.run([heads.boxes], feeds)[0]
+    shape = raw.shape
+    decoded = _find_decoded(session, graph, heads, {**feeds, heads.boxes: np.zeros_like(raw)})
+
+    def decode(rows: Floats) -> Floats:
+        fed = rows.astype(raw.dtype).reshape(shape)
+        corners = session.run([decoded], {**feeds, heads.boxes: fed})[0].reshape(-1, 4).astype(np.float64)
+        return np.concatenate([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]], axis=1)
+
+    count = raw.size // 4
+    anchors = decode(np.zeros((count, 4)))
+    moved = [_response(anchors, decode(np.tile(np.eye(4)[column], (count, 1)))) for column in range(4)]
+    quantities = "".join("yxhw"[quantity] for quantity, _ in moved)
+    if quantities not in ("yxhw", "xywh"):
+        raise DetectionHeadError(
+            f"The columns of the graph's raw boxes are {quantities}, not yxhw or xywh.",
+            hint="Only centre and size offsets (the Faster R-CNN coder) are known.",
+        )
+    return Decoder(decoded, anchors, quantities, tuple(scale for _, scale in moved))
+
+
+def _find_decoded(session: GraphSession, graph: NodeGraph, heads: Heads, feeds: dict[str, NDArray[Any]]) -> str:
+    """The first tensor [.., anchors, 4] that depends on every exponential of the decoder."""
+    elements = feeds[heads.boxes].size
+    for name in _common_readers(graph, heads.exponentials):
+        value = session.try_run(name, feeds)
+        if value is not None and value.size == elements and value.shape[-1] == 4:
+            return name
+    raise DetectionHeadError(
+        "The graph's decoded boxes were not found.", hint="Give the detection head as head.json (--head)."
+    )
+
+
+def _common_readers(graph: NodeGraph, starts: Sequence[str]) -> Iterator[str]:
+    """The nodes that depend on all of the given ones, nearest to the first of them first."""
+    reached = [list(graph.downstream(start))[:_MAX_DECODER_NODES] for start in starts]
+    common = set(reached[0]).intersection(*reached[1:])
+    return (name for name in reached[0] if name in common)
+
+
+def _response(anchors: Floats, answer: Floats) -> tuple[int, float]:
+    """Which of (y, x, h, w) a one in a raw column changes, and the scale that explains by how much."""
+    change = np.abs(answer - anchors).max(axis=0)
+    quantity = int(change.argmax())
+    if quantity < 2:
+        scales = anchors[:, quantity + 2] / (answer[:, quantity] - anchors[:, quantity])
+    else:
+        scales = 1.0 / np.log(answer[:, quantity] / anchors[:, quantity])
+    scale = float(np.median(scales))
+    others = np.delete(change, quantity)
+    if not np.isfinite(scale) or scale <= 0 or np.abs(scales - scale).max() > 0.01 * scale or others.max() > 1e-4:
+        raise DetectionHeadError(
+            "The graph's boxes are not decoded from centre and size offsets.",
+            hint="Only the Faster R-CNN coder is known.",
+        )
+    return quantity, float(f"{scale:.{_SCALE_DIGITS}g}")
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """The graph's own class probabilities: their tensor, and which score column it leaves out (None: none)."""
+
+    tensor: str
+    background: int | None
+
+
+def probe_probabilities(
+    session: GraphSession, graph: NodeGraph, heads: Heads, feeds: dict[str, NDArray[Any]]
+) -> Probabilities:
+    """Find out whether the graph drops one column of the probabilities, the background."""
+    columns = session.run([heads.scores], feeds)[0].shape[-1]
+    full = session.run([heads.activation], feeds)[0].reshape(-1, columns)
+    for name in list(graph.downstream(heads.activation))[:_MAX_DECODER_NODES]:
+        value = session.try_run(name, feeds)
+        if value is None or value.shape[-1:] != (columns - 1,) or value.size != full[:, 1:].size:
+            continue
+        for column in range(columns):
+            if np.array_equal(np.delete(full, column, axis=1), value.reshape(-1, columns - 1)):
+                return Probabilities(name, column)
+    return Probabilities(heads.activation, None)

@@ -1,0 +1,275 @@
+"""Reads a TensorFlow 1 frozen graph, cut to the network between pre-processing and decoding. Runs in the child."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coralsmith.detection.head import NmsSpec
+from coralsmith.errors import MalformedModelError
+from coralsmith.importers.frozen_graph_probe import (
+    Decoder,
+    GraphSession,
+    Normalisation,
+    Probabilities,
+    fit_normalisation,
+    probe_decoder,
+    probe_probabilities,
+)
+from coralsmith.importers.frozen_graph_structure import (
+    SCORE_ACTIVATIONS,
+    Heads,
+    NodeGraph,
+    find_heads,
+    find_image,
+    find_network_input,
+    find_outputs,
+    find_suppression,
+)
+from coralsmith.importers.image_input import static_image_shape
+from coralsmith.importers.naming import unique_names
+from coralsmith.importers.samples import Picture, Samples, model_inputs, noise_pictures
+from coralsmith.importers.tensorflow_conversion import TensorFlowSource, essential_line, refuse_reaching_out
+from coralsmith.importers.tensorflow_exchange import Request
+
+_PROBE_SIZES: Final = ((200, 320), (320, 200))
+# Plain pictures stay plain however they are resized; no two channels take the same values.
+_COLOURS: Final = ((0, 0, 0), (255, 255, 255), (64, 128, 192), (10, 200, 90))
+# The TF Object Detection API leaves normalisation to the caller where the input is float; this is MobileNet's.
+_ASSUMED: Final = Normalisation((0.007843137,) * 3, (-1.0,) * 3)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """The way into the network.
+
+    Attributes:
+        image: Placeholder that is fed.
+        dtype: Its element type.
+        fed_size: Height and width that it must be fed with; None where the graph resizes any picture.
+        tensor: Tensor that the network begins with.
+        shape: Its shape, [1, height, width, channels].
+        normalisation: What the graph does to pixels before that.
+        pads: Whether the graph keeps the aspect ratio of a picture and pads it.
+    """
+
+    image: str
+    dtype: np.dtype[Any]
+    fed_size: tuple[int, int] | None
+    tensor: str
+    shape: tuple[int, ...]
+    normalisation: Normalisation
+    pads: bool
+
+    def feed(self, picture: Picture) -> dict[str, NDArray[Any]]:
+        """A picture as the graph wants it."""
+        if self.fed_size is None:
+            return {self.image: picture[None].astype(self.dtype)}
+        shape = (1, *self.fed_size, self.shape[3])
+        raw = not self.normalisation.is_identity
+        return {self.image: model_inputs([picture], shape, self.dtype, raw_pixels=raw)[0]}
+
+
+def read_frozen_graph(request: Request) -> TensorFlowSource:
+    """The network of a frozen graph, with the detection head where the graph decodes boxes.
+
+    Raises:
+        MalformedModelError: The file is no GraphDef.
+        UnsupportedModelError: No image, no convolution, or no fixed size.
+        DetectionHeadError: Boxes are decoded in a way that no head describes.
+    """
+    graph_def = _load(request)
+    graph = NodeGraph(graph_def)
+    session = GraphSession(graph_def)
+    entry = _probe_entry(session, graph, request)
+    heads = find_heads(graph)
+    if heads is None:
+        return _plain_source(graph, session, entry)
+    return _detector_source(graph, session, entry, heads)
+
+
+def _load(request: Request) -> Any:
+    import tensorflow as tf
+
+    try:
+        graph_def = tf.compat.v1.GraphDef.FromString(Path(request.path).read_bytes())
+    except Exception as error:  # protobuf's DecodeError is an implementation detail of its back ends
+        raise MalformedModelError(
+            f"The file is no TensorFlow graph. {essential_line(error)}", hint="Freeze the graph again."
+        ) from error
+    refuse_reaching_out({node.op for node in graph_def.node}, request.trust)
+    return graph_def
+
+
+def _probe_entry(session: GraphSession, graph: NodeGraph, request: Request) -> _Entry:
+    image = find_image(graph)
+    tensor = find_network_input(graph, image)
+    placeholder = session.graph.get_tensor_by_name(f"{image}:0")
+    dtype = np.dtype(placeholder.dtype.as_numpy_dtype)
+    declared = placeholder.shape.as_list() if placeholder.shape.rank == 4 else [None, None, None, 3]
+    fed_size = _fed_size(session, image, tensor, declared, dtype, request.input_size)
+    plain = np.array(_COLOURS, dtype)
+
+    def network_inputs(size: tuple[int, int]) -> list[NDArray[Any]]:
+        return [session.run([tensor], {image: np.broadcast_to(colour, (1, *size, 3))})[0] for colour in plain]
+
+    square = network_inputs(fed_size or (256, 256))
+    normalisation = fit_normalisation(plain, np.stack([answer[0, 0, 0] for answer in square]))
+    wide = network_inputs(fed_size or _PROBE_SIZES[0])
+    pads = any(np.ptp(answer, axis=(1, 2)).max() > 1e-3 for answer in wide)
+    return _Entry(image, dtype, fed_size, tensor, square[0].shape, normalisation, pads)
+
+
+def _fed_size(
+    session: GraphSession,
+    image: str,
+    tensor: str,
+    declared: list[int | None],
+    dtype: np.dtype[Any],
+    asked: tuple[int, int] | None,
+) -> tuple[int, int] | None:
+    """The picture size that the graph must be fed with, or None where it brings all to one size by itself."""
+    if None in declared[1:3]:
+        answers = [session.run([tensor], {image: np.zeros((1, *size, 3), dtype)})[0] for size in _PROBE_SIZES]
+        if answers[0].shape == answers[1].shape:
+            return None
+    _, height, width, _ = static_image_shape([1, *declared[1:]], asked, image)
+    return height, width
+
+
+def _detector_source(graph: NodeGraph, session: GraphSession, entry: _Entry, heads: Heads) -> TensorFlowSource:
+    feeds = entry.feed(noise_pictures(1)[0])
+    decoder = probe_decoder(session, graph, heads, feeds)
+    probabilities = probe_probabilities(session, graph, heads, feeds)
+    anchors = len(decoder.anchors)
+    columns = session.run([heads.scores], feeds)[0].shape[-1]
+
+    def run(pictures: Sequence[Picture], _raw_pixels: bool) -> Samples:
+        fetched = (entry.tensor, heads.boxes, heads.scores, decoder.boxes, probabilities.tensor)
+        runs = [session.run(fetched, entry.feed(picture)) for picture in pictures]
+        inputs, raw_boxes, raw_scores, boxes, scores = (np.stack(values) for values in zip(*runs, strict=True))
+        count = len(pictures)
+        return Samples(
+            inputs,
+            {
+                "boxes": raw_boxes.reshape(count, 1, anchors, 4),
+                "scores": raw_scores.reshape(count, 1, anchors, columns),
+            },
+            {"boxes": boxes.reshape(count, anchors, 4), "scores": scores.reshape(count, anchors, -1)},
+        )
+
+    shapes = {heads.boxes: (1, anchors, 4), heads.scores: (1, anchors, columns)}
+    return TensorFlowSource(
+        _network_function(graph, entry, shapes),
+        ("boxes", "scores"),
+        run,
+        source_names={"boxes": heads.boxes, "scores": heads.scores},
+        notes=[
+            f"The graph was cut at '{entry.tensor}', behind its pre-processing, and at '{heads.boxes}' and "
+            f"'{heads.scores}', before its decoding."
+        ],
+        head=_head_document(graph, entry, heads, decoder, probabilities, columns),
+    )
+
+
+def _plain_source(graph: NodeGraph, session: GraphSession, entry: _Entry) -> TensorFlowSource:
+    """A graph that decodes no boxes: its outputs are the nodes that nobody reads."""
+    outputs = find_outputs(graph)
+    names = unique_names(outputs)
+
+    def run(pictures: Sequence[Picture], _raw_pixels: bool) -> Samples:
+        runs = [session.run([entry.tensor, *outputs], entry.feed(picture)) for picture in pictures]
+        inputs, *values = (np.stack(column) for column in zip(*runs, strict=True))
+        return Samples(inputs, dict(zip(names, values, strict=True)))
+
+    note = f"The graph was cut at '{entry.tensor}', behind its pre-processing; it decodes no boxes."
+    return TensorFlowSource(_network_function(graph, entry, dict.fromkeys(outputs)), names, run, notes=[note])
+
+
+def _network_function(graph: NodeGraph, entry: _Entry, outputs: Mapping[str, tuple[int, ...] | None]) -> Any:
+    """The nodes between entry and outputs as a concrete function; each output in the given shape, if one is."""
+    import tensorflow as tf
+
+    begin = entry.tensor.partition(":")[0]
+    needed = {begin, *outputs}
+    for output in outputs:
+        needed.update(graph.upstream_until(output, begin))
+    part = tf.compat.v1.GraphDef()
+    part.node.extend(graph.nodes[name] for name in sorted(needed - {begin}))
+
+    def call(image: Any) -> list[Any]:
+        values = tf.graph_util.import_graph_def(
+            part,
+            input_map={entry.tensor: image},
+            return_elements=[f"{output}:0" for output in outputs],
+            name="",
+        )
+        shaped = zip(values, outputs.values(), strict=True)
+        return [value if shape is None else tf.reshape(value, shape) for value, shape in shaped]
+
+    specification = tf.TensorSpec(entry.shape, tf.float32, name="image")
+    return tf.function(call, autograph=False).get_concrete_function(specification)
+
+
+def _head_document(
+    graph: NodeGraph,
+    entry: _Entry,
+    heads: Heads,
+    decoder: Decoder,
+    probabilities: Probabilities,
+    columns: int,
+) -> dict[str, Any]:
+    """The head as `head.json` has it."""
+    classes = columns - (probabilities.background is not None)
+    ids = list(range(1, classes + 1))
+    assumed = entry.normalisation.is_identity
+    normalisation = _ASSUMED if assumed else entry.normalisation
+    return {
+        "schema": "coralsmith/head/1",
+        "input": {
+            "size": list(entry.shape[1:3]),
+            **normalisation.to_input_fields(),
+            "resize": "letterbox" if entry.pads else "stretch",
+        },
+        "outputs": {"boxes": "boxes", "scores": "scores"},
+        "anchors": decoder.anchors.astype(np.float32).tolist(),
+        "box_coder": {"order": decoder.order, "scales": list(decoder.scales)},
+        "scores": {
+            "activation": SCORE_ACTIVATIONS[graph.kind(heads.activation)],
+            "background": probabilities.background,
+        },
+        "nms": _suppression_fields(graph),
+        "labels": [f"class {number}" for number in ids],
+        "category_ids": ids,
+        "evidence": _evidence(graph, heads, decoder, probabilities, assumed=assumed),
+    }
+
+
+def _suppression_fields(graph: NodeGraph) -> dict[str, Any]:
+    fields = {**asdict(NmsSpec()), **find_suppression(graph)}
+    return {**fields, "max_detections": int(fields["max_detections"])}
+
+
+def _evidence(
+    graph: NodeGraph, heads: Heads, decoder: Decoder, probabilities: Probabilities, *, assumed: bool
+) -> str:
+    suppression = "read from the graph" if find_suppression(graph) else "usual values, the graph has none"
+    said = [
+        f"box and score heads: '{heads.boxes}' and '{heads.scores}', which the graph's decoder and "
+        f"{graph.kind(heads.activation)} '{heads.activation}' read (structure)",
+        f"anchors and coder: measured by feeding the graph's own decoder '{decoder.boxes}' with known raw boxes",
+        "background: no column is left out"
+        if probabilities.background is None
+        else f"background: '{probabilities.tensor}' leaves column {probabilities.background} out (measured)",
+        "normalisation: assumed to be MobileNet's, since the graph takes normalised input"
+        if assumed
+        else "normalisation: measured with plain pictures through the graph's own pre-processing",
+        f"suppression: {suppression}",
+        "category ids: inferred, the TF Object Detection API counts from 1; it keeps the labels elsewhere",
+    ]
+    return "; ".join(said)
