@@ -46,11 +46,11 @@ def suppress_overlaps(boxes: Floats, scores: Floats, spec: NmsSpec) -> tuple[Ind
 
 
 def intersection_over_union(box: Floats, corners: Floats) -> Floats:
-    """Overlap of one box with many; 0 where one of the two has no area.
+    """Overlap of one box with many, or of pairs of boxes; 0 where one of the two has no area.
 
     Args:
-        box: float32 [4] (ymin, xmin, ymax, xmax).
-        corners: float32 [4, N], one column for each of the other boxes (rows are faster to work on).
+        box: float32 [4] (ymin, xmin, ymax, xmax), or [4, N], one column a box.
+        corners: float32 [4, N], one column for each of the other boxes (long rows are fast to work on).
 
     Returns:
         float32 [N].

@@ -12,9 +12,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from coralsmith.detection.head import BoxCoder, DetectionHead, InputSpec, NmsSpec, ScoreSpec, wrong_field
+from coralsmith.detection.head import BoxCoder, DetectionHead, NmsSpec, ScoreSpec, wrong_field
+from coralsmith.detection.input_convention import conventional_input
 from coralsmith.errors import DetectionHeadError, MalformedModelError
-from coralsmith.graph import Graph, Op, Quant, Tensor
+from coralsmith.graph import Graph, Op, Tensor
 
 CUSTOM_CODE: Final = "TFLite_Detection_PostProcess"
 OUTPUT_NAMES: Final = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
@@ -121,8 +122,9 @@ def detach_postprocess_op(graph: Graph) -> tuple[Graph, DetectionHead]:
     classes = int(options["num_classes"])
     if classes < 1 or scores.shape[-1] - classes not in (0, 1):
         raise MalformedModelError(f"{CUSTOM_CODE} claims {classes} classes of {list(scores.shape)} scores.")
+    spec, input_evidence = conventional_input(graph)
     head = DetectionHead(
-        input=_input_spec(graph),
+        input=spec,
         boxes=graph.outputs[0].name,
         scores=graph.outputs[1].name,
         anchors=anchors,
@@ -132,8 +134,7 @@ def detach_postprocess_op(graph: Graph) -> tuple[Graph, DetectionHead]:
         ),
         score=ScoreSpec("none", 0 if scores.shape[-1] > classes else None),
         nms=NmsSpec(options["nms_iou_threshold"], options["nms_score_threshold"], int(options["max_detections"])),
-        evidence=f"anchors, box coder, background and limits: options of {CUSTOM_CODE} in the model; "
-        f"input range: {_range_evidence(graph)}",
+        evidence=f"anchors, box coder, background and limits: {CUSTOM_CODE} in the model; {input_evidence}",
     )
     head.check_against(graph)
     return graph, head
@@ -221,26 +222,3 @@ def _operands(op: Op) -> tuple[Tensor, Tensor, Any]:
         raise MalformedModelError(f"{CUSTOM_CODE} lacks its boxes, scores or constant anchors.")
     boxes, scores, anchors = tensors
     return boxes, scores, data if anchors.quant is None else anchors.quant.dequantize(data)
-
-
-def _input_spec(graph: Graph) -> InputSpec:
-    """The normalisation that a quantized input states itself, else MobileNet's convention."""
-    image = graph.inputs[0]
-    if len(image.shape) != 4:
-        raise DetectionHeadError(f"The model's input {list(image.shape)} is no image [1, height, width, 3].")
-    size = (image.shape[1], image.shape[2])
-    if image.quant is None or image.is_float:
-        return InputSpec(size, scale=1 / 127.5, offset=-1.0)
-    return _spec_of_quantized_input(size, image.quant, image.dtype)
-
-
-def _spec_of_quantized_input(size: tuple[int, int], quant: Quant, dtype: np.dtype[Any]) -> InputSpec:
-    """Pixels are the integers themselves, for int8 less 128: ``real = scale * (pixel - zero of the pixels)``."""
-    scale, zero_point = float(quant.scale[0]), int(quant.zero_point[0])
-    pixel_zero = zero_point - int(np.iinfo(dtype).min)
-    return InputSpec(size, scale=scale, offset=-scale * pixel_zero)
-
-
-def _range_evidence(graph: Graph) -> str:
-    quantized = graph.inputs[0].quant is not None and not graph.inputs[0].is_float
-    return "quantization of the model's input" if quantized else "convention of MobileNet"

@@ -1,0 +1,99 @@
+"""The anchor sets that the TensorFlow Object Detection API could have made for a graph's feature maps."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coralsmith.detection.anchors import CONFIG_RATIOS, EXACT_RATIOS, Size, multiscale_anchors, ssd_anchors
+from coralsmith.detection.head import BoxCoder
+from coralsmith.detection.layout import ASK_FOR_HEAD, HeadLayout, find_layouts
+from coralsmith.errors import DetectionHeadError
+from coralsmith.graph import Graph
+
+_RATIOS: Final = MappingProxyType(
+    {
+        "1, 2, 1/2, 3, 1/3": EXACT_RATIOS,
+        "1, 2, 0.5, 3, 0.3333": CONFIG_RATIOS,
+        "1, 2, 3, 1/2, 1/3": (1.0, 2.0, 3.0, 1 / 2, 1 / 3),
+        "1, 2, 1/2": EXACT_RATIOS[:3],
+    }
+)
+"""Aspect ratios: exact, as published configs write them, in the order of the API's default, the first three."""
+
+_API_NAMES: Final = ("BoxPredictor", "BoxEncodingPredictor", "MultipleGridAnchorGenerator")
+_PYRAMID_RATIOS: Final = (1.0, 2.0, 0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class HeadCandidate:
+    """One anchor set that fits the shapes of a graph.
+
+    Attributes:
+        convention: What it is, in words.
+        anchors: float32 [N, 4] (y centre, x centre, height, width), normalised.
+        box_coder: How the raw boxes refer to the anchors.
+    """
+
+    convention: str
+    anchors: NDArray[np.float32]
+    box_coder: BoxCoder
+
+
+def candidates(graph: Graph) -> list[HeadCandidate]:
+    """Every published anchor set with as many anchors on each feature map as the graph, likeliest first.
+
+    Raises:
+        DetectionHeadError: The outputs are no detection head, or no known generator fits their feature maps.
+    """
+    layout = find_layouts(graph)[0]
+    image = (graph.inputs[0].shape[1], graph.inputs[0].shape[2])
+    found = [*_ssd(layout, image, _is_api_export(graph)), *_pyramid(layout, image)]
+    if not found:
+        maps = ", ".join(f"{m.height}x{m.width} with {m.boxes} boxes a cell" for m in layout.maps)
+        raise DetectionHeadError(
+            f"No known anchor generator makes anchors for the maps {maps}.", hint=ASK_FOR_HEAD
+        )
+    return found
+
+
+def _ssd(layout: HeadLayout, image: Size, from_api: bool) -> list[HeadCandidate]:
+    """Sets of `ssd_anchor_generator`; graphs of the API itself have the ratios that its configs write."""
+    boxes = [grid.boxes for grid in layout.maps]
+    found = []
+    for (text, ratios), reduce_lowest in itertools.product(_RATIOS.items(), (True, False)):
+        full = len(ratios) + 1  # with the box of the interpolated scale
+        if boxes != [3 if reduce_lowest else full, *[full] * (len(boxes) - 1)]:
+            continue
+        lowest = ", reduced lowest layer" if reduce_lowest else ""
+        convention = f"ssd_anchor_generator, scales 0.2 to 0.95, ratios {text}{lowest}"
+        anchors = ssd_anchors(layout.sizes, image, ratios=ratios, reduce_lowest=reduce_lowest)
+        found.append(HeadCandidate(convention, anchors, BoxCoder()))
+    if from_api:
+        found.sort(key=lambda candidate: "0.3333" not in candidate.convention)
+    return found
+
+
+def _pyramid(layout: HeadLayout, image: Size) -> list[HeadCandidate]:
+    """The set of `multiscale_anchor_generator`, where strides are consecutive powers of two."""
+    boxes = {grid.boxes for grid in layout.maps}
+    level = round(float(np.log2(image[0] / layout.maps[0].height)))
+    strides = [2 ** (level + index) for index in range(len(layout.maps))]
+    expected = [(-(-image[0] // stride), -(-image[1] // stride)) for stride in strides]
+    octave, rest = divmod(layout.maps[0].boxes, len(_PYRAMID_RATIOS))
+    if len(boxes) != 1 or rest or not octave or layout.sizes != expected:
+        return []
+    anchors = multiscale_anchors(
+        layout.sizes, image, min_level=level, ratios=_PYRAMID_RATIOS, scales_per_octave=octave
+    )
+    convention = f"multiscale_anchor_generator, level {level} up, anchor scale 4, {octave} scales an octave"
+    return [HeadCandidate(convention, anchors, BoxCoder())]
+
+
+def _is_api_export(graph: Graph) -> bool:
+    return any(name in tensor.name for tensor in graph.tensors() for name in _API_NAMES)
