@@ -202,6 +202,7 @@ class Conversion:
             self.recipe.weights,
             self.recipe.ranges,
             self.recipe.percentile,
+            self.recipe.bias_correction,
             self.recipe.io,
             pixel_scale(self._input_spec()),
         )

@@ -52,7 +52,9 @@ def quantize_file(
     repaired = repair(imported.graph, recipe.repair, min_runtime=recipe.min_runtime)
     folder = ImageFolder(images, size, spec.resize, recipe.samples, recipe.seed)
     progress.step("Quantize to int8", len(folder.paths))
-    options = QuantizationOptions(recipe.weights, recipe.ranges, recipe.percentile, recipe.io, pixel_scale(spec))
+    options = QuantizationOptions(
+        recipe.weights, recipe.ranges, recipe.percentile, recipe.bias_correction, recipe.io, pixel_scale(spec)
+    )
     quantized = quantize_graph(repaired.graph, NormalisedImages(folder, spec), options, progress)
     set_output_type(quantized.graph, recipe.io)
     written = write_tflite(quantized.graph, output)

@@ -33,6 +33,9 @@ class Recipe(BaseModel):
     percentile: float = Field(
         default=99.99, gt=50, le=100, description="Share of values kept by ranges: percentile."
     )
+    bias_correction: bool = Field(
+        default=True, description="Take back in each bias what rounding the weights shifts on average."
+    )
     repair: Literal["exact", "approx", "off"] = Field(default="exact", description="Which repairs may be made.")
     samples: int = Field(default=200, ge=1, description="Most images used for calibration.")
     seed: int = Field(default=0, ge=0, description="Chooses the images when there are more than samples.")

@@ -64,6 +64,22 @@ def test_the_half_step_between_pixels_and_zero_is_taken_out_of_the_bias() -> Non
     assert with_correction > without + 1.0
 
 
+def test_bias_correction_brings_the_mean_of_each_channel_back() -> None:
+    model = conv_graph(channels=32, kernel=1)
+    inputs = [np.abs(image) for image in images((1, 8, 8, 32))]
+    errors = []
+    for corrected in (True, False):
+        options = QuantizationOptions(input_type="float", bias_correction=corrected)
+        quantized = quantize_graph(model, inputs, options).graph
+        executor, reference = Executor(quantized), Executor(model)
+        difference = np.zeros(4)
+        for image in inputs:
+            executor.invoke(image)
+            difference += (real_outputs(executor)[0] - reference.run(image)[0]).mean(axis=(0, 1, 2))
+        errors.append(float(np.abs(difference).mean()) / len(inputs))
+    assert errors[0] < errors[1] / 2
+
+
 def test_no_float_operator_is_left_between_integer_input_and_outputs() -> None:
     quantized = quantize_graph(conv_graph(), images((1, 8, 8, 3)), QuantizationOptions(pixels=MOBILENET))
     assert every_operator_is_integer(quantized.graph)

@@ -52,3 +52,23 @@ def test_a_channel_of_nearly_zero_weights_keeps_its_large_bias() -> None:
     restored = result.bias.quant.dequantize(result.bias.data)
     assert restored[0] == pytest.approx(100.0, rel=1e-6)
     assert np.abs(result.bias.data).max() <= BIAS_LIMIT
+
+
+def test_the_bias_takes_back_what_rounding_the_weights_shifts_on_average() -> None:
+    weights = np.random.default_rng(1).normal(size=(4, 3, 3, 8)).astype(np.float32)
+    mean = np.random.default_rng(2).uniform(0, 6, 8)
+    corrected = quantize_layer(
+        Tensor.constant("weights", weights),
+        np.zeros(4),
+        INPUT,
+        0,
+        per_channel=True,
+        bias_name="bias",
+        input_mean=mean,
+    )
+    assert corrected.weights.quant is not None and corrected.weights.data is not None
+    assert corrected.bias.quant is not None and corrected.bias.data is not None
+    restored = corrected.weights.quant.dequantize(corrected.weights.data)
+    bias = corrected.bias.quant.dequantize(corrected.bias.data)
+    expected = (weights * mean).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose((restored * mean).sum(axis=(1, 2, 3)) + bias, expected, rtol=1e-4)

@@ -6,7 +6,7 @@ Memory does not grow with the number of images: each observer keeps a few number
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -46,14 +46,32 @@ class Histogram:
         return np.linspace(self.span.low, self.span.high, BINS + 1)
 
 
-def observe_ranges(
-    graph: Graph, inputs: Iterable[Array], progress: Progress = SILENT, threads: int = 2
-) -> dict[Tensor, Range]:
-    """The smallest and largest value of every float activation over all inputs.
+@dataclass(frozen=True)
+class Observation:
+    """What a pass over the images saw of the float activations.
+
+    Attributes:
+        ranges: The smallest and largest value of every activation.
+        means: The mean value of each channel (last dimension), for the activations that were asked for.
+    """
+
+    ranges: dict[Tensor, Range]
+    means: dict[Tensor, Array]
+
+
+def observe(
+    graph: Graph,
+    inputs: Iterable[Array],
+    mean_of: Collection[Tensor] = (),
+    progress: Progress = SILENT,
+    threads: int = 2,
+) -> Observation:
+    """Run the graph over all inputs and watch every float activation.
 
     Args:
         graph: A float graph with one input.
         inputs: Normalised float32 images of the input's shape [1, H, W, C].
+        mean_of: Activations whose channel means are wanted.
         progress: Advanced by one after each image.
         threads: CPU threads of the interpreter.
 
@@ -65,6 +83,7 @@ def observe_ranges(
     tensors = _float_activations(graph)
     low = np.full(len(tensors), np.inf)
     high = np.full(len(tensors), -np.inf)
+    sums: dict[Tensor, Array] = {tensor: np.zeros(tensor.shape[-1]) for tensor in mean_of}
     seen = 0
     for image in inputs:
         executor.invoke(image)
@@ -72,18 +91,25 @@ def observe_ranges(
             smallest, largest = _extremes(executor.view(tensor))
             low[i] = min(low[i], smallest)
             high[i] = max(high[i], largest)
+        for tensor, total in sums.items():
+            total += _channel_means(executor.view(tensor))
         seen += 1
         progress.advance()
     if not seen:
         raise ImageDataError("There is no image to calibrate with.", hint="Give a folder with --images.")
-    for tensor, smallest, largest in zip(tensors, low, high, strict=True):
-        if not (np.isfinite(smallest) and np.isfinite(largest)):
+    bounds = list(zip(tensors, low.tolist(), high.tolist(), strict=True))
+    _require_finite(bounds)
+    ranges = {tensor: Range.of(smallest, largest) for tensor, smallest, largest in bounds}
+    return Observation(ranges, {tensor: total / seen for tensor, total in sums.items()})
+
+
+def _require_finite(bounds: list[tuple[Tensor, float, float]]) -> None:
+    for tensor, smallest, largest in bounds:
+        if not (math.isfinite(smallest) and math.isfinite(largest)):
             raise UnsupportedModelError(
-                f"'{tensor.name}' takes the value {smallest if not np.isfinite(smallest) else largest}.",
+                f"'{tensor.name}' takes the value {largest if math.isfinite(smallest) else smallest}.",
                 hint="The float model itself computes infinities or NaN; check its training and its export.",
             )
-    bounds = zip(tensors, low, high, strict=True)
-    return {tensor: Range.of(float(smallest), float(largest)) for tensor, smallest, largest in bounds}
 
 
 def observe_histograms(
@@ -106,6 +132,12 @@ def observe_histograms(
 
 def _extremes(values: Array) -> tuple[float, float]:
     return float(values.min()), float(values.max())
+
+
+def _channel_means(values: Array) -> Array:
+    rows = values.reshape(-1, values.shape[-1])
+    means: Array = np.ones(len(rows), np.float32) @ rows / len(rows)  # the matrix product is several times faster
+    return means
 
 
 def _float_activations(graph: Graph) -> list[Tensor]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -17,7 +19,12 @@ INT8: Final = np.dtype(np.int8)
 
 
 def materialize(
-    graph: Graph, scales: Scales, *, per_channel: bool = True, input_shift: dict[Tensor, float] | None = None
+    graph: Graph,
+    scales: Scales,
+    *,
+    per_channel: bool = True,
+    means: Mapping[Tensor, Array] = MappingProxyType({}),
+    input_shift: Mapping[Tensor, float] = MappingProxyType({}),
 ) -> Graph:
     """An int8 copy of `graph`.
 
@@ -25,19 +32,28 @@ def materialize(
         graph: A float graph of supported operators; it is not changed.
         scales: The solution of `solve_scales` for this graph.
         per_channel: One weight scale per output channel where the operator allows it.
+        means: Channel means of activations, with which biases take back what rounding the weights shifts.
         input_shift: Real value by which an input's integers lie above the truth; taken out of the biases.
 
     Returns:
         The same operators over int8 tensors, with a QUANTIZE wherever `scales.rescaled` asks for one.
     """
-    return _Materializer(graph, scales, per_channel, input_shift or {}).graph()
+    return _Materializer(graph, scales, per_channel, means, input_shift).graph()
 
 
 class _Materializer:
-    def __init__(self, graph: Graph, scales: Scales, per_channel: bool, input_shift: dict[Tensor, float]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        scales: Scales,
+        per_channel: bool,
+        means: Mapping[Tensor, Array],
+        input_shift: Mapping[Tensor, float],
+    ) -> None:
         self.source = graph
         self.scales = scales
         self.per_channel = per_channel
+        self.means = means
         self.input_shift = input_shift
         self.activation = {tensor: self.quantized(tensor) for tensor in graph.tensors() if not tensor.is_constant}
         self.rescaled: dict[tuple[Tensor, Tensor], Tensor] = {}
@@ -78,11 +94,19 @@ class _Materializer:
             rule.channel_axis,
             per_channel=self.per_channel and rule.per_channel,
             bias_name=given.name if given is not None else f"{op.name}/bias",
+            input_mean=self.input_mean(source, weights),
         )
         inputs = [*op.inputs, *[None] * (rule.bias + 1 - len(op.inputs))]
         inputs[rule.input] = self.activation[source]
         inputs[rule.weights], inputs[rule.bias] = layer.weights, layer.bias
         return inputs
+
+    def input_mean(self, source: Tensor, weights: Tensor) -> Array | None:
+        """The mean input behind each element of the last dimension of `weights`."""
+        mean = self.means.get(source)
+        if mean is None or weights.shape[-1] % mean.size:
+            return None
+        return np.repeat(mean, weights.shape[-1] // mean.size)  # depthwise: outputs of one channel stand together
 
     def operands(self, op: Op) -> list[Tensor | None]:
         """Inputs of an operator without weights: activations, rescaled ones, quantized constants."""

@@ -13,7 +13,7 @@ from coralsmith.findings import Finding
 from coralsmith.graph import Array, Graph, Op, Quant, Tensor
 from coralsmith.progress import SILENT, Progress
 from coralsmith.quantization.boundary import ElementType, set_input_type
-from coralsmith.quantization.calibration import Histogram, observe_histograms, observe_ranges
+from coralsmith.quantization.calibration import Histogram, observe, observe_histograms
 from coralsmith.quantization.materialize import materialize
 from coralsmith.quantization.range_search import least_squares_range, percentile_range
 from coralsmith.quantization.ranges import NARROWEST, Range, quant_for
@@ -39,6 +39,7 @@ class QuantizationOptions:
         weights: One weight scale per output channel, or one per layer.
         ranges: How the range of an activation is found.
         percentile: Share of values, in percent, that the method "percentile" keeps.
+        bias_correction: Take back in each bias what rounding the weights shifts on average.
         input_type: Element type of the model's input.
         pixels: Meaning of the input's pixels; None where the input is not an 8-bit image.
     """
@@ -46,6 +47,7 @@ class QuantizationOptions:
     weights: Literal["per-channel", "per-tensor"] = "per-channel"
     ranges: RangeMethod = "min-max"
     percentile: float = 99.99
+    bias_correction: bool = True
     input_type: ElementType = "uint8"
     pixels: PixelScale | None = None
 
@@ -87,15 +89,23 @@ def quantize_graph(
     """
     options = options or QuantizationOptions()
     _require_quantizable(graph)
-    ranges = observe_ranges(graph, inputs, progress, threads)
-    clipped = _search(graph, inputs, ranges, options, progress, threads)
+    mean_of = _layer_inputs(graph) if options.bias_correction else []
+    seen = observe(graph, inputs, mean_of, progress, threads)
+    clipped = _search(graph, inputs, seen.ranges, options, progress, threads)
     fixed, shift = _input_quant(graph, options.pixels)
     scales = solve_scales(graph, clipped, fixed)
     per_channel = options.weights == "per-channel"
-    result = materialize(graph, scales, per_channel=per_channel, input_shift=shift)
+    result = materialize(graph, scales, per_channel=per_channel, means=seen.means, input_shift=shift)
     set_input_type(result, options.input_type)
     result.verify("quantization")
-    return Quantized(result, {t.name: r for t, r in ranges.items()}, _findings(ranges, scales.rescaled))
+    ranges = {tensor.name: span for tensor, span in seen.ranges.items()}
+    return Quantized(result, ranges, _findings(seen.ranges, scales.rescaled))
+
+
+def _layer_inputs(graph: Graph) -> list[Tensor]:
+    """The activations that layers with a correctable bias read."""
+    layers = [op for op in graph.ops if op.kind in WEIGHTED and op.kind != "TRANSPOSE_CONV"]
+    return list(dict.fromkeys(op.required_input("input") for op in layers))
 
 
 def _require_quantizable(graph: Graph) -> None:
