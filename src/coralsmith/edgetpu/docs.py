@@ -75,7 +75,10 @@ def _operator_row(kind: str, facts: OperatorFacts) -> Sequence[str]:
 
 
 def _version_section() -> str:
-    rows = [(f"`{kind}`", str(limit.newest), limit.evidence) for kind, limit in sorted(COMPILER_LIMITS.items())]
+    rows = [
+        (f"`{kind}`", str(limit.newest or "none"), limit.evidence)
+        for kind, limit in sorted(COMPILER_LIMITS.items())
+    ]
     return "\n".join(
         (
             "## Newest operator versions that the compiler reads",
