@@ -8,7 +8,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coralsmith.edgetpu.partition import Subset, first_supported, partition
+from coralsmith.edgetpu.partition import Subset, first_supported, mapped_operators, partition
 from coralsmith.graph.model import Graph, Op
 from tests.builders import activation
 
@@ -66,6 +66,37 @@ def test_every_operator_is_placed_once_and_after_what_it_reads(case):
     assert sorted(index for subset in subsets for index in subset.ops) == list(range(len(inputs_of)))
     assert all(position[source] <= position[i] for i, inputs in enumerate(inputs_of) for source in inputs)
     assert all(a.supported != b.supported for a, b in itertools.pairwise(subsets))
+
+
+def first_subset(graph: Graph, supported: list[bool]) -> list[bool]:
+    mapped = first_supported(partition(graph, supported))
+    return [mapped is not None and index in mapped.ops for index in range(len(graph.ops))]
+
+
+@given(cases())
+def test_mapped_are_the_operators_of_the_first_supported_subset(case):
+    graph = build(case[0])
+    assert mapped_operators(graph, case[1]) == first_subset(graph, case[1])
+
+
+@given(cases(), st.data())
+def test_what_is_claimed_holds_however_the_unknown_operators_turn_out(case, data):
+    graph, known = build(case[0]), case[1]
+    unknown = data.draw(st.sets(st.integers(0, len(known) - 1), max_size=5).map(sorted))
+    claimed = mapped_operators(graph, [None if i in unknown else value for i, value in enumerate(known)])
+    for answers in itertools.product((True, False), repeat=len(unknown)):
+        turned_out = [*known]
+        for index, answer in zip(unknown, answers, strict=True):
+            turned_out[index] = answer
+        real = first_subset(graph, turned_out)
+        assert all(claim in (None, fact) for claim, fact in zip(claimed, real, strict=True))
+
+
+def test_an_unknown_operator_leaves_alone_what_does_not_depend_on_it():
+    # 1 is unknown; 2 reads it, 3 does not, 4 is unsupported and 5 reads it.
+    graph = build([[], [0], [1], [0], [0], [4]])
+    claimed = mapped_operators(graph, [True, None, True, True, False, True])
+    assert claimed == [True, None, None, True, False, False]
 
 
 def test_leading_cpu_operators_do_not_end_the_mapping():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coralsmith.compat.report import OpFate
-from coralsmith.edgetpu.partition import Subset, first_supported, partition
+from coralsmith.edgetpu.partition import Subset, mapped_operators, partition
 from coralsmith.edgetpu.rules import rule
 from coralsmith.edgetpu.support import MAPPED, UNKNOWN, Verdict
 from coralsmith.graph.model import Graph
@@ -32,42 +32,35 @@ class Prediction:
 def predict(graph: Graph, verdicts: Sequence[Verdict]) -> Prediction:
     """Partition the graph as the compiler does.
 
-    An operator of unknown support makes others unknown: those that are mapped if it is supported but not if it
-    is not, or the other way round.
+    An operator of unknown support makes those unknown whose fate depends on it.
 
     Args:
         graph: A verified graph.
         verdicts: For each operator what the Edge TPU makes of it for itself.
     """
-    hopeful = partition(graph, [verdict.supported is not False for verdict in verdicts])
-    careful = partition(graph, [verdict.supported is True for verdict in verdicts])
-    best, worst = _mapped(hopeful), _mapped(careful)
-    fates = [_fate(graph, index, verdict, index in best, index in worst) for index, verdict in enumerate(verdicts)]
+    mapped = mapped_operators(graph, [verdict.supported for verdict in verdicts])
+    fates = [_fate(graph, index, verdict, mapped[index]) for index, verdict in enumerate(verdicts)]
     stranded = [f.index for f in fates if f.target == "cpu" and verdicts[f.index].supported is not False]
+    subsets = partition(graph, [verdict.supported is not False for verdict in verdicts])
     return Prediction(
         fates,
-        partitions=sum(subset.supported for subset in hopeful),
+        partitions=sum(subset.supported for subset in subsets),
         stranded=stranded,
-        blocker=_blocker(hopeful) if stranded else None,
+        blocker=_blocker(subsets) if stranded else None,
     )
 
 
-def _mapped(subsets: Sequence[Subset]) -> frozenset[int]:
-    first = first_supported(subsets)
-    return frozenset(first.ops) if first else frozenset()
-
-
-def _fate(graph: Graph, index: int, verdict: Verdict, in_best: bool, in_worst: bool) -> OpFate:
+def _fate(graph: Graph, index: int, verdict: Verdict, is_mapped: bool | None) -> OpFate:
     op = graph.ops[index]
     own_rule = verdict.rule.id if verdict.rule else None
-    if in_best and in_worst:
+    if is_mapped:
         return OpFate(index, op.kind, op.name, "edgetpu", MAPPED, None)
     if verdict.supported is False:
         return OpFate(index, op.kind, op.name, "cpu", verdict.status, own_rule)
     stranded = rule("more-than-one-subgraph")
-    if not in_best and not in_worst:
-        return OpFate(index, op.kind, op.name, "cpu", stranded.status, stranded.id)
-    return OpFate(index, op.kind, op.name, "unknown", UNKNOWN, own_rule or stranded.id)
+    if is_mapped is None:
+        return OpFate(index, op.kind, op.name, "unknown", UNKNOWN, own_rule or stranded.id)
+    return OpFate(index, op.kind, op.name, "cpu", stranded.status, stranded.id)
 
 
 def _blocker(subsets: Sequence[Subset]) -> int | None:

@@ -118,7 +118,7 @@ def _unreadable_versions(graph: Graph) -> Iterator[Finding]:
     for op in graph.ops:
         limit, facts = COMPILER_LIMITS.get(op.kind), rule_book().operators.get(op.kind)
         left_on_cpu = facts is not None and op.version in facts.cpu_versions
-        if limit is not None and op.version is not None and op.version > limit.newest and not left_on_cpu:
+        if limit is not None and op.version is not None and op.version > limit.newest > 0 and not left_on_cpu:
             yield rule("operation-version-unreadable").finding(
                 op=op.name, measured=f"{op.kind} version {op.version}", evidence=limit.evidence
             )
