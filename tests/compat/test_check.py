@@ -2,72 +2,25 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
 from coralsmith.compat import check_graph
 from coralsmith.errors import UnsupportedModelError, UsageError
-from coralsmith.graph.model import Graph, Op, Quant, Tensor
+from coralsmith.graph.model import Graph, Op, Tensor
 from coralsmith.graph.reader import read_tflite
 from tests.builders import activation, constant, conv_graph
-
-QUANT = Quant.per_tensor(0.1, 0)
-
-
-def int8(name: str, *shape: int) -> Tensor:
-    return activation(name, shape, np.int8, QUANT)
-
-
-def chain(*kinds: str) -> Graph:
-    """Operators of these kinds one behind the other, on int8 values."""
-    tensors = [int8(f"t{index}", 1, 8) for index in range(len(kinds) + 1)]
-    ops = [
-        Op(kind, [tensors[i]], [tensors[i + 1]], custom_code="TFLite_Detection_PostProcess" * (kind == "CUSTOM"))
-        for i, kind in enumerate(kinds)
-    ]
-    return Graph(ops, tensors[:1], tensors[-1:])
-
-
-def targets(report) -> list[str]:
-    return [fate.target for fate in report.ops]
+from tests.compat.models import QUANT, chain, int8, targets
 
 
 def rules(report, severity: str | None = None) -> list[str]:
     return [finding.rule for finding in report.findings if severity in (None, finding.severity)]
 
 
-def test_a_stranded_operator_names_what_stranded_it():
-    report = check_graph(chain("RELU", "LEAKY_RELU", "RELU", "RELU"))
-    assert targets(report) == ["edgetpu", "cpu", "cpu", "cpu"]
-    assert [fate.rule for fate in report.ops][1:] == [
-        "operation-not-supported",
-        "more-than-one-subgraph",
-        "more-than-one-subgraph",
-    ]
-    assert report.ops[2].status == "More than one subgraph is not supported"
-    (stranded,) = [finding for finding in report.findings if finding.rule == "more-than-one-subgraph"]
-    assert (stranded.op, stranded.measured) == ("t2", "2 operators")
-    assert report.partitions == 2
-
-
 def test_the_advice_for_an_operator_replaces_that_of_the_rule():
     (finding,) = [f for f in check_graph(chain("RELU", "LEAKY_RELU")).findings if f.op == "t2"]
     assert finding.fix == "coralsmith convert rewrites it exactly."
     assert "#272" in finding.evidence
-
-
-def test_unknown_stays_unknown_and_makes_what_depends_on_it_unknown():
-    report = check_graph(chain("RELU", "CUMSUM", "RELU"))
-    assert targets(report) == ["edgetpu", "unknown", "unknown"]
-    assert (report.ops_edgetpu, report.ops_cpu, report.ops_unknown) == (1, 0, 2)
-    assert report.ops[1].rule == "unknown-operator" and report.ops[1].status == "unknown"
-
-
-def test_an_unknown_operator_at_the_start_leaves_open_which_partition_is_the_first():
-    report = check_graph(chain("CUMSUM", "LEAKY_RELU", "RELU"))
-    assert targets(report) == ["unknown", "cpu", "unknown"]
 
 
 def test_a_model_of_which_nothing_maps_is_refused():
@@ -154,24 +107,3 @@ def test_a_compiled_model_is_wrong_input(shared):
     with pytest.raises(UnsupportedModelError, match="compiled for the Edge TPU already") as caught:
         check_graph(read_tflite(path))
     assert "inspect" in caught.value.hint
-
-
-def test_the_document_has_the_keys_of_the_interface():
-    document = json.loads(json.dumps(check_graph(chain("RELU"), model="m.tflite").document()))
-    assert document["schema"] == "coralsmith/check/1" and document["model"] == "m.tflite"
-    assert list(document) == [
-        "schema",
-        "model",
-        "ops_total",
-        "ops_edgetpu",
-        "ops_cpu",
-        "ops_unknown",
-        "partitions",
-        "ops",
-        "parameters",
-        "latency_ms",
-        "findings",
-    ]
-    assert list(document["ops"][0]) == ["index", "kind", "name", "target", "status", "rule"]
-    assert list(document["parameters"]) == ["on_chip_bytes", "streamed_bytes", "low", "high", "evidence"]
-    assert document["latency_ms"] == {"usb": None, "pcie": None, "evidence": "not estimated in this release"}

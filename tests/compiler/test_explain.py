@@ -6,6 +6,7 @@ import pytest
 
 from coralsmith.compiler.explain import explain_failure, explain_statuses
 from coralsmith.compiler.log import CompileResult, OperationCount, parse_log
+from coralsmith.edgetpu.rules import rule_book
 
 
 def explain(kind: str, status: str):
@@ -54,6 +55,12 @@ def test_every_status_in_the_real_logs_is_known(shared):
     for path in (shared / "edgetpu").rglob("*.log"):
         findings = explain_statuses(parse_log(path.read_text()))
         assert not [finding for finding in findings if finding.rule == "unknown-status"]
+
+
+def test_every_status_that_a_check_predicts_is_one_the_compiler_says():
+    for rule in rule_book().rules.values():
+        if rule.status:
+            assert explain("ADD", rule.status).rule != "unknown-status"
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 
 from coralsmith.edgetpu.conditions import FAULTS, QUANTITIES
 from coralsmith.edgetpu.rules import rule_book
-from coralsmith.edgetpu.support import MAPPED, UNKNOWN, Verdict, supported
+from coralsmith.edgetpu.statuses import MAPPED
+from coralsmith.edgetpu.support import UNKNOWN, Verdict, supported
 from coralsmith.graph.model import Op, Quant, Tensor
-from coralsmith.graph.versions import COMPILER_LIMITS
 from tests.builders import CONVOLUTION, activation, constant
 
 QUANT = Quant.per_tensor(0.1, 0)
@@ -207,14 +207,6 @@ def test_older_runtimes_take_less(op, runtime, expected):
     assert tell(supported(op, runtime)) == expected
 
 
-def test_every_rule_of_an_operator_has_a_condition_and_every_condition_a_rule():
-    book = rule_book()
-    used = {identifier for facts in book.operators.values() for identifier in facts.rules}
-    assert used == set(FAULTS) | set(QUANTITIES)
-    assert used <= set(book.rules)
-    assert all(book.rules[identifier].mapped_up_to is not None for identifier in QUANTITIES)
-
-
 def test_every_rule_of_an_operator_is_tested_on_both_sides():
     tested = {rule for rule, _, _ in CERTAIN + UNCERTAIN}
     assert tested >= set(FAULTS) | set(QUANTITIES)
@@ -241,9 +233,3 @@ def test_recurrent_state_of_16_bits_is_no_obstacle():
     state.is_variable = True
     op = single("UNIDIRECTIONAL_SEQUENCE_LSTM", int8(1, 28, 28), int8(1, 20), state)
     assert supported(op).supported is True
-
-
-def test_the_newest_version_seen_mapped_is_one_the_compiler_reads():
-    for kind, facts in rule_book().operators.items():
-        if facts.version is not None and kind in COMPILER_LIMITS:
-            assert facts.version <= COMPILER_LIMITS[kind].newest

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from coralsmith.compat.report import OpFate
 from coralsmith.edgetpu.partition import Subset, mapped_operators, partition
 from coralsmith.edgetpu.rules import rule
-from coralsmith.edgetpu.support import MAPPED, UNKNOWN, Verdict
+from coralsmith.edgetpu.statuses import MAPPED
+from coralsmith.edgetpu.support import UNKNOWN, Verdict
 from coralsmith.graph.model import Graph
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-MAPPED: Final = "Mapped to Edge TPU"
+from coralsmith.edgetpu.statuses import MAPPED
 
 # Bounds on hostile or broken output: real logs have lines of a few hundred characters and tables of some 30 rows.
 _MAX_LINE: Final = 16_384

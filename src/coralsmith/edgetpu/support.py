@@ -12,10 +12,10 @@ from typing import Final
 
 from coralsmith.edgetpu.conditions import violation
 from coralsmith.edgetpu.rules import OperatorFacts, Rule, rule, rule_book
+from coralsmith.edgetpu.statuses import MAPPED
 from coralsmith.graph.model import Op, Tensor
 from coralsmith.graph.versions import COMPILER_LIMITS
 
-MAPPED: Final = "Mapped to Edge TPU"
 UNKNOWN: Final = "unknown"
 NEWEST_RUNTIME: Final = 14
 

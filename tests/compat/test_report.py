@@ -1,0 +1,29 @@
+"""The report as JSON is the document that the interface promises."""
+
+from __future__ import annotations
+
+import json
+
+from coralsmith.compat import check_graph
+from tests.compat.models import chain
+
+
+def test_the_document_has_the_keys_of_the_interface():
+    document = json.loads(json.dumps(check_graph(chain("RELU"), model="m.tflite").document()))
+    assert document["schema"] == "coralsmith/check/1" and document["model"] == "m.tflite"
+    assert list(document) == [
+        "schema",
+        "model",
+        "ops_total",
+        "ops_edgetpu",
+        "ops_cpu",
+        "ops_unknown",
+        "partitions",
+        "ops",
+        "parameters",
+        "latency_ms",
+        "findings",
+    ]
+    assert list(document["ops"][0]) == ["index", "kind", "name", "target", "status", "rule"]
+    assert list(document["parameters"]) == ["on_chip_bytes", "streamed_bytes", "low", "high", "evidence"]
+    assert document["latency_ms"] == {"usb": None, "pcie": None, "evidence": "not estimated in this release"}
