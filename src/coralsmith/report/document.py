@@ -29,13 +29,15 @@ class Verdict:
             ``blocked``: findings stopped the job.
         title: One line.
         text: A few plain sentences.
-        next_step: The command or action that comes next; empty where nothing is left to do.
+        next_step: What to do next, in a sentence; empty where nothing is left to do.
+        command: The command for it, ready to copy; empty where it takes none.
     """
 
     status: VerdictStatus
     title: str
     text: str
     next_step: str = ""
+    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class TensorScale:
 
 @dataclass(frozen=True)
 class QuantizationRecord:
-    """How the model became int8; `images` counts those that were calibrated with, `None` where it came quantized."""
+    """How the model became int8; `images` counts those calibrated with, None where it came quantized."""
 
     images: int | None
     ranges: str
@@ -128,7 +130,7 @@ class QuantizationRecord:
 
 @dataclass(frozen=True)
 class DetectionRecord:
-    """One detection: label, 0-based class, score, box (ymin, xmin, ymax, xmax) normalised to the original image."""
+    """One detection; `box` is (ymin, xmin, ymax, xmax) normalised to the original image."""
 
     label: str
     class_id: int

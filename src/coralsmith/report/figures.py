@@ -1,0 +1,131 @@
+"""The key figures of a conversion: a handful of numbers, each with what it rests on.
+
+Terminal and HTML show the same figures; a prediction is never mixed up with a measurement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from coralsmith.edgetpu.memory import ON_CHIP_BYTES
+from coralsmith.report import wording
+from coralsmith.report.document import ConversionReport
+
+Basis = Literal["measured", "predicted", "compiler"]
+
+BASES: Final[dict[Basis, str]] = {
+    "measured": "measured",
+    "predicted": "prediction",
+    "compiler": "from the compiler",
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of the summary.
+
+    Attributes:
+        title: What it is.
+        value: The number with its unit.
+        detail: What it refers to; may be empty.
+        basis: What it rests on.
+    """
+
+    title: str
+    value: str
+    detail: str
+    basis: Basis
+
+
+def key_figures(report: ConversionReport) -> tuple[Figure, ...]:
+    """The figures that the records of a report can fill, most important first."""
+    makers = (_operators, _memory, _latency, _fidelity, _agreement, _accuracy, _model_file, _time)
+    return tuple(figure for maker in makers for figure in maker(report))
+
+
+def memory_figure(check: dict[str, Any]) -> Figure | None:
+    """Parameter memory as `coralsmith check` predicts it; None where it predicts none."""
+    parameters = check.get("parameters")
+    if not parameters:
+        return None
+    low, high = parameters["low"], parameters["high"]
+    band = wording.size(low) if low == high else f"{wording.size(low)} to {wording.size(high)}"
+    cached, streamed = parameters["on_chip_bytes"], parameters["streamed_bytes"]
+    if cached is None:
+        return Figure("Parameters", band, "how much of it fits on the chip is not known", "predicted")
+    return Figure("Parameters on chip", wording.size(cached), _memory_detail(streamed), "predicted")
+
+
+def _memory_detail(streamed: int | None) -> str:
+    budget = f"of about {ON_CHIP_BYTES / (1 << 20):.1f} MiB"
+    return f"{budget}; {wording.size(streamed)} streamed" if streamed else f"{budget}; nothing streamed"
+
+
+def _operators(report: ConversionReport) -> Iterator[Figure]:
+    compiler, check = report.compiler, report.check
+    if compiler.mapped is not None and compiler.unmapped is not None:
+        total = compiler.mapped + compiler.unmapped
+        detail = f"{compiler.unmapped} on the CPU" if compiler.unmapped else "none on the CPU"
+        yield Figure("Operators on Edge TPU", f"{compiler.mapped} of {total}", detail, "compiler")
+    elif check:
+        parts = [f"{check['ops_cpu']} on the CPU" if check["ops_cpu"] else "none on the CPU"]
+        parts += [f"{check['ops_unknown']} unknown"] if check["ops_unknown"] else []
+        value = f"{check['ops_edgetpu']} of {check['ops_total']}"
+        yield Figure("Operators on Edge TPU", value, ", ".join(parts), "predicted")
+
+
+def _memory(report: ConversionReport) -> Iterator[Figure]:
+    compiler = report.compiler
+    if compiler.on_chip_bytes is not None:
+        detail = _memory_detail(compiler.streamed_bytes)
+        yield Figure("Parameters on chip", wording.size(compiler.on_chip_bytes), detail, "compiler")
+    elif figure := memory_figure(report.check):
+        yield figure
+
+
+def _latency(report: ConversionReport) -> Iterator[Figure]:
+    usb = report.check.get("latency_ms", {}).get("usb")
+    if usb:
+        detail = f"{usb['low']:.1f} to {usb['high']:.1f} ms over USB 3, one inference"
+        yield Figure("Latency", f"{usb['estimate']:.1f} ms", detail, "predicted")
+
+
+def _fidelity(report: ConversionReport) -> Iterator[Figure]:
+    outputs = report.quantization.outputs
+    if outputs:
+        worst = min(outputs, key=lambda output: output.sqnr_db)
+        detail = f"SQNR of {worst.name}" if len(outputs) == 1 else f"SQNR, the lowest of {len(outputs)} outputs"
+        yield Figure("int8 against float", wording.decibels(worst.sqnr_db), detail, "measured")
+
+
+def _agreement(report: ConversionReport) -> Iterator[Figure]:
+    agreement = report.agreement
+    if agreement is not None:
+        found = f"{agreement.matched} of {agreement.float_detections}"
+        detail = f"on {wording.count(agreement.images, 'image')}, IoU at least {agreement.iou:g}"
+        yield Figure("Detections found again", found, detail, "measured")
+
+
+def _accuracy(report: ConversionReport) -> Iterator[Figure]:
+    accuracy = report.accuracy
+    if accuracy is not None:
+        low, high = accuracy.drop_interval
+        detail = f"float {accuracy.float_ap:.3f}; drop {accuracy.drop:+.3f} ({low:+.3f} to {high:+.3f})"
+        yield Figure("Average precision, int8", f"{accuracy.int8_ap:.3f}", detail, "measured")
+
+
+def _model_file(report: ConversionReport) -> Iterator[Figure]:
+    ending = "_int8_edgetpu.tflite" if report.verdict.status == "compiled" else "_int8.tflite"
+    for file in report.files:
+        if file.name.endswith(ending):
+            yield Figure("Model file", wording.size(file.bytes), file.name, "measured")
+            return
+
+
+def _time(report: ConversionReport) -> Iterator[Figure]:
+    if report.stages:
+        peaks = [stage.peak_megabytes for stage in report.stages if stage.peak_megabytes is not None]
+        detail = f"at most {wording.size(max(peaks) * (1 << 20))} of memory" if peaks else ""
+        yield Figure("Time", wording.duration(sum(stage.seconds for stage in report.stages)), detail, "measured")

@@ -1,0 +1,150 @@
+"""The report as one HTML file that needs nothing else: no network, no other file, no framework.
+
+A content security policy in the page lets no script run but the page's own and loads nothing from anywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Final
+
+from coralsmith.report.document import ConversionReport, Verdict
+from coralsmith.report.figures import Figure, key_figures
+from coralsmith.report.html_chip import chip_section
+from coralsmith.report.html_detections import SamplePicture, detections_section
+from coralsmith.report.html_elements import Markup, basis_chip, element, joined
+from coralsmith.report.html_findings import findings_section
+from coralsmith.report.html_network import network_section
+from coralsmith.report.html_quantization import quantization_section, repairs_section
+from coralsmith.report.html_run import model_section, run_section, settings_section
+
+__all__ = ["SamplePicture", "render_html"]
+
+_CONTENTS: Final = {
+    "detections": "Detections",
+    "findings": "Findings",
+    "network": "Operators",
+    "chip": "Memory and latency",
+    "quantization": "Quantization",
+    "repairs": "Repairs",
+    "run": "The run",
+    "model": "Source model",
+    "settings": "Settings",
+}
+_SIGNS: Final = {"compiled": "✓", "int8-ready": "→", "blocked": "×"}
+
+
+def render_html(report: ConversionReport, pictures: Sequence[SamplePicture] = ()) -> str:
+    """The report as a self-contained HTML document.
+
+    Args:
+        report: The records of a run.
+        pictures: Images with drawn detections, for samples of the report.
+
+    Returns:
+        The text of the file, the same for the same arguments.
+    """
+    sections = {
+        "detections": detections_section(report, pictures),
+        "findings": findings_section(report),
+        "network": network_section(report),
+        "chip": chip_section(report),
+        "quantization": quantization_section(report),
+        "repairs": repairs_section(report),
+        "run": run_section(report),
+        "model": model_section(report),
+        "settings": settings_section(report),
+    }
+    script = _resource("page.js")
+    page = element(
+        "html",
+        _head(f"{report.name}: {report.verdict.title}", script),
+        element(
+            "body",
+            element("a", "Skip to the report", class_="skip", href="#report"),
+            _masthead(report),
+            _contents([name for name, content in sections.items() if content]),
+            element("main", _verdict(report), _figures(report), *sections.values(), id="report"),
+            element("script", script),
+        ),
+        lang="en",
+    )
+    return f"<!doctype html>\n{page}\n"
+
+
+def _head(title: str, script: Markup) -> Markup:
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    return element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=policy),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", title),
+        element("style", _resource("page.css")),
+    )
+
+
+def _masthead(report: ConversionReport) -> Markup:
+    version = report.versions.get("coralsmith", "")
+    return element(
+        "header",
+        element("span", element("b", "coral"), "smith", class_="wordmark"),
+        element("span", "conversion report"),
+        element("span", version, class_="version"),
+    )
+
+
+def _contents(present: Sequence[str]) -> Markup:
+    links = (element("li", element("a", _CONTENTS[name], href=f"#{name}")) for name in present)
+    return element("nav", element("ul", *links), aria_label="Contents")
+
+
+def _verdict(report: ConversionReport) -> Markup:
+    verdict = report.verdict
+    return element(
+        "section",
+        element("span", _SIGNS[verdict.status], class_="sign", aria_hidden="true"),
+        element(
+            "div",
+            element("p", report.name, class_="model-name"),
+            element("h1", verdict.title),
+            element("p", verdict.text, class_="text"),
+            _next_step(verdict) if verdict.next_step or verdict.command else None,
+        ),
+        class_=f"verdict {verdict.status}",
+        aria_label="Verdict",
+    )
+
+
+def _next_step(verdict: Verdict) -> Markup:
+    """What to do next and the command for it; its button appears where the page's script runs."""
+    command = joined(
+        element("pre", element("code", verdict.command, id="command"), tabindex="0"),
+        element("button", "Copy", type="button", data_copy="command", hidden=True),
+    )
+    text = element("p", element("b", "Next: "), verdict.next_step) if verdict.next_step else None
+    return element("div", text, command if verdict.command else None, class_="next")
+
+
+def _figures(report: ConversionReport) -> Markup:
+    tiles = (_tile(figure) for figure in key_figures(report))
+    return element("section", element("ul", *tiles), class_="figures", aria_label="Key figures")
+
+
+def _tile(figure: Figure) -> Markup:
+    return element(
+        "li",
+        element("span", figure.title, class_="label"),
+        element("span", figure.value, class_="value"),
+        element("span", figure.detail, class_="detail"),
+        basis_chip(figure.basis),
+    )
+
+
+def _resource(name: str) -> Markup:
+    return joined(Markup(files(__package__).joinpath(name).read_text("utf-8")))

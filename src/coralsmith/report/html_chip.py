@@ -1,0 +1,89 @@
+"""The part of the page that shows what the model asks of the chip: parameter memory and latency."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from coralsmith.edgetpu.memory import ON_CHIP_BYTES
+from coralsmith.report import wording
+from coralsmith.report.document import CompilerRecord, ConversionReport
+from coralsmith.report.html_elements import Markup, basis_chip, element, facts, joined, row, section, table
+
+_BUSES: Final = {"usb": "USB 3 accelerator", "pcie": "PCIe or M.2"}
+
+
+def chip_section(report: ConversionReport) -> Markup | None:
+    """Memory and latency; None where neither was predicted or measured."""
+    parameters = report.check.get("parameters")
+    latency = report.check.get("latency_ms")
+    parts = [
+        _compiled_memory(report.compiler) if report.compiler.on_chip_bytes is not None else None,
+        _predicted_memory(parameters) if parameters else None,
+        _latency(latency) if latency and any(latency.get(bus) for bus in _BUSES) else None,
+    ]
+    return section("chip", "Memory and latency", *parts) if any(parts) else None
+
+
+def _compiled_memory(compiler: CompilerRecord) -> Markup:
+    used = compiler.on_chip_bytes or 0
+    streamed = compiler.streamed_bytes or 0
+    pairs = [("on chip", wording.size(used)), ("streamed per inference", wording.size(streamed))]
+    title = element("h3", "Parameters ", basis_chip("compiler"))
+    return joined(title, _gauge(used, streamed, None), facts(pairs, across=True))
+
+
+def _predicted_memory(parameters: Mapping[str, Any]) -> Markup:
+    low, high = parameters["low"], parameters["high"]
+    cached, streamed = parameters["on_chip_bytes"], parameters["streamed_bytes"]
+    pairs = [
+        ("on chip", wording.size(cached)),
+        ("streamed per inference", wording.size(streamed)),
+        ("all parameters, low to high", f"{wording.size(low)} to {wording.size(high)}"),
+        ("room on the chip", f"about {wording.size(ON_CHIP_BYTES)}"),
+    ]
+    return joined(
+        element("h3", "Parameters ", basis_chip("predicted")),
+        _gauge(cached or 0, streamed or 0, (low, high)),
+        facts(pairs, across=True),
+        element("p", parameters["evidence"], class_="evidence"),
+    )
+
+
+def _gauge(cached: int, streamed: int, band: tuple[int, int] | None) -> Markup:
+    """On-chip and streamed bytes against the room there is; the numbers stand beside it as text."""
+    full = 1.08 * max(ON_CHIP_BYTES, cached + streamed, band[1] if band else 0)
+
+    def part(kind: str, start: float, length: float) -> Markup:
+        style = f"--start:{100 * start / full:.2f}%;--length:{100 * length / full:.2f}%"
+        return element("i", class_=kind, style=style)
+
+    return element(
+        "div",
+        part("cached", 0, cached),
+        part("streamed", cached, streamed) if streamed else None,
+        part("band", band[0], band[1] - band[0]) if band and band[1] > band[0] else None,
+        part("budget", ON_CHIP_BYTES, 0),
+        element(
+            "span", "room on the chip", class_="budget-name", style=f"--start:{100 * ON_CHIP_BYTES / full:.2f}%"
+        ),
+        class_="gauge",
+        aria_hidden="true",
+    )
+
+
+def _latency(latency: Mapping[str, Any]) -> Markup:
+    rows = (
+        row(
+            element("th", name, scope="row"),
+            element("td", f"{latency[bus]['estimate']:.1f} ms", class_="figure"),
+            element("td", f"{latency[bus]['low']:.1f} to {latency[bus]['high']:.1f} ms", class_="figure"),
+        )
+        for bus, name in _BUSES.items()
+        if latency.get(bus)
+    )
+    return joined(
+        element("h3", "Latency of one inference ", basis_chip("predicted")),
+        table(("Connection", "Estimate", "Low to high"), rows, caption="Predicted latency of one inference"),
+        element("p", latency.get("evidence", ""), class_="evidence"),
+    )

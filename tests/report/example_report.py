@@ -1,0 +1,329 @@
+"""A report with the size and the numbers of a real conversion: SSDLite MobileNetV2 at 300 px, 90 classes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+from typing import Any
+
+from PIL import Image
+
+from coralsmith.findings import Finding
+from coralsmith.report.document import (
+    AgreementRecord,
+    CompilerRecord,
+    ConversionReport,
+    DetectionRecord,
+    FileRecord,
+    HeadRecord,
+    LayerFidelity,
+    OutputFidelity,
+    QuantizationRecord,
+    RepairRecord,
+    SampleRecord,
+    SourceRecord,
+    StageRecord,
+    TensorScale,
+    Verdict,
+)
+from coralsmith.report.html import SamplePicture
+
+MAPPED = "Mapped to Edge TPU"
+CPU_STATUS = "Operation is working on an unsupported data type"
+FILES = {
+    "coco_ssdlite_float.tflite": 18_093_004,
+    "coco_ssdlite_int8.tflite": 5_361_664,
+    "head.json": 98_713,
+    "labels.txt": 702,
+}
+RESIDUAL_BLOCKS = (2, 4, 5, 7, 8, 9, 11, 12, 14, 15)
+
+
+def operators() -> list[tuple[str, str]]:
+    """Kind and name of each operator of an SSDLite MobileNetV2 with its post-processing."""
+    ops = [("CONV_2D", "FeatureExtractor/MobilenetV2/Conv/Relu6")]
+    for block in range(17):
+        name = f"FeatureExtractor/MobilenetV2/expanded_conv_{block}"
+        ops += [("CONV_2D", f"{name}/expand/Relu6")] if block else []
+        ops += [("DEPTHWISE_CONV_2D", f"{name}/depthwise/Relu6"), ("CONV_2D", f"{name}/project/Identity")]
+        ops += [("ADD", f"{name}/add")] if block in RESIDUAL_BLOCKS else []
+    ops.append(("CONV_2D", "FeatureExtractor/MobilenetV2/Conv_1/Relu6"))
+    for level, depth in enumerate((512, 256, 256, 128), start=2):
+        name = f"FeatureExtractor/MobilenetV2/layer_19_2_Conv2d_{level}_3x3_s2_{depth}"
+        ops += [("CONV_2D", f"{name}_1x1/Relu6"), ("DEPTHWISE_CONV_2D", f"{name}_depthwise/Relu6")]
+        ops += [("CONV_2D", f"{name}/Relu6")]
+    for level in range(6):
+        for part in ("BoxEncodingPredictor", "ClassPredictor"):
+            name = f"BoxPredictor_{level}/{part}"
+            ops += [("DEPTHWISE_CONV_2D", f"{name}_depthwise/Relu6"), ("CONV_2D", f"{name}/BiasAdd")]
+            ops += [("RESHAPE", f"BoxPredictor_{level}/Reshape_{part}")]
+    ops += [("CONCATENATION", "concat"), ("CONCATENATION", "concat_1"), ("LOGISTIC", "convert_scores")]
+    ops += [("DEQUANTIZE", "boxes_float"), ("DEQUANTIZE", "scores_float")]
+    return [*ops, ("CUSTOM", "TFLite_Detection_PostProcess")]
+
+
+def check_document() -> dict[str, Any]:
+    """What `check --json` says of that model."""
+    rules = {"DEQUANTIZE": "float-output", "CUSTOM": "custom-operator"}
+    ops = [
+        {
+            "index": index,
+            "kind": kind,
+            "name": name,
+            "target": "cpu" if kind in rules else "edgetpu",
+            "status": CPU_STATUS if kind in rules else MAPPED,
+            "rule": rules.get(kind),
+        }
+        for index, (kind, name) in enumerate(operators())
+    ]
+    evidence = "inferred: fit over 62 measured latencies, none of them of an SSD"
+    return {
+        "schema": "coralsmith/check/1",
+        "model": "coco_ssdlite_int8.tflite",
+        "ops_total": len(ops),
+        "ops_edgetpu": len(ops) - 3,
+        "ops_cpu": 3,
+        "ops_unknown": 0,
+        "partitions": 1,
+        "ops": ops,
+        "parameters": {
+            "on_chip_bytes": 4_982_144,
+            "streamed_bytes": 0,
+            "low": 4_982_144,
+            "high": 5_287_936,
+            "evidence": "packing rules measured on compiled models; inferred budget of 7.7 MiB",
+        },
+        "latency_ms": {
+            "usb": {"estimate": 7.6, "low": 5.9, "high": 9.8},
+            "pcie": {"estimate": 6.8, "low": 5.2, "high": 8.9},
+            "evidence": evidence,
+        },
+        "findings": [],
+    }
+
+
+def sqnr(position: int) -> float:
+    """A plausible noise level: falling along the network, with dips that do not repeat."""
+    return 41.0 - 0.16 * position - 7.0 * ((position * 37) % 11) / 11
+
+
+def quantization() -> QuantizationRecord:
+    """All layers and activations of the example."""
+    integer = [(kind, name) for kind, name in operators() if kind not in ("DEQUANTIZE", "CUSTOM")]
+    return QuantizationRecord(
+        images=59,
+        ranges="min-max",
+        weights="per-channel",
+        outputs=(OutputFidelity("concat", 27.9, 1.31), OutputFidelity("convert_scores", 31.4, 0.163)),
+        layers=tuple(LayerFidelity(name, kind, sqnr(i)) for i, (kind, name) in enumerate(integer)),
+        tensors=tuple(TensorScale(name, (1, 19, 19, 96), 0.0235294, -128, 0.0, 6.0) for _, name in integer),
+    )
+
+
+def verification() -> dict[str, Any]:
+    """What an importer measures."""
+    outputs = [
+        {"name": "concat", "worst": 3.1e-05, "low": -4.2, "high": 6.1},
+        {"name": "convert_scores", "worst": 1.2e-06, "low": 0.0, "high": 0.98},
+    ]
+    return {
+        "reference": "TensorFlow 2.21.0",
+        "images": 4,
+        "real_images": True,
+        "tolerance": 0.0001,
+        "worst_difference": 3.1e-05,
+        "output_range": 10.3,
+        "passed": True,
+        "outputs": outputs,
+    }
+
+
+def samples() -> tuple[SampleRecord, ...]:
+    """Three images; the int8 model loses one detection of the second."""
+    dog = DetectionRecord("dog", 17, 0.91, (0.1, 0.2, 0.8, 0.6))
+    person = DetectionRecord("person", 0, 0.77, (0.05, 0.55, 0.95, 0.9))
+    cup = DetectionRecord("cup", 46, 0.41, (0.6, 0.1, 0.8, 0.2))
+    weaker = dataclasses.replace(dog, score=0.88)
+    return (
+        SampleRecord("000000001000.jpg", (dog, person), (weaker, person)),
+        SampleRecord("000000002153.jpg", (person, cup), (person,)),
+        SampleRecord("holiday photo (3).jpg", (), ()),
+    )
+
+
+def jpeg(colour: str) -> bytes:
+    """A small picture."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 48), colour).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def example_pictures() -> list[SamplePicture]:
+    """A picture pair for each sample."""
+    return [SamplePicture(sample.image, jpeg("navy"), jpeg("teal")) for sample in samples()]
+
+
+def findings() -> tuple[Finding, ...]:
+    """What a healthy conversion has to tell."""
+    evidence = "in a compiler log: no_integer_overflow_from_quantization (google-coral/edgetpu 453)"
+    dead = Finding(
+        "dead-tensor",
+        "warning",
+        "The tensor hardly ever differs from zero on the calibration images; its range was widened so that the "
+        "compiler's fixed-point arithmetic does not overflow.",
+        fix="Calibrate with images like those the camera will see; if it stays, the layer learned nothing.",
+        tensor="FeatureExtractor/MobilenetV2/expanded_conv_16/project/Identity",
+        measured="width 3.1e-05",
+        limit="width 0.0001",
+        evidence=evidence,
+    )
+    tail = [
+        Finding(
+            "float-output",
+            "info",
+            "The CPU converts the Edge TPU's integers to float here.",
+            fix="Nothing where detection post-processing follows.",
+            op=name,
+            measured="float32",
+            evidence="compiler log: 31 models with float output",
+        )
+        for name in ("boxes_float", "scores_float")
+    ]
+    broken = Finding(
+        "unreadable-image",
+        "warning",
+        "Two of the images cannot be read and were left out.",
+        fix="Remove or repair them.",
+        measured="broken.jpg: truncated",
+        evidence="measured",
+    )
+    return (dead, broken, *tail)
+
+
+def repairs() -> tuple[RepairRecord, ...]:
+    """One exact and one approximate repair."""
+    return (
+        RepairRecord(
+            "hard-swish-to-relu6",
+            "HARD_SWISH does not map; x · relu6(x + 3) / 6 computes the same from operators that do.",
+            True,
+            ("extra_1/HARD_SWISH",),
+            ("extra_1/ADD", "extra_1/MUL"),
+            2.4e-07,
+        ),
+        RepairRecord(
+            "swap-activation",
+            "ELU does not map; RELU6 is near it for the values seen here.",
+            False,
+            ("neck/ELU",),
+            ("neck/RELU6",),
+            0.0173,
+            29.5,
+        ),
+    )
+
+
+def example_report() -> ConversionReport:
+    """A conversion without a compiler, as most users see it first."""
+    return ConversionReport(
+        name="coco_ssdlite",
+        verdict=Verdict(
+            "int8-ready",
+            "int8 model ready, not compiled",
+            "The int8 model is complete and verified on the CPU. Prediction: 113 of 116 operators will run on the "
+            "Edge TPU, 3 on the CPU. The Edge TPU compiler was not run, since this machine has none.",
+            "Run this in the output folder on a machine that has the compiler (x86-64 Linux).",
+            "edgetpu_compiler -s coco_ssdlite_int8.tflite",
+        ),
+        versions={"coralsmith": "0.1.0", "ai-edge-litert": "2.3.0", "numpy": "2.3.4", "python": "3.11.14"},
+        source=SourceRecord(
+            "models/coco_ssdlite_frozen.pb",
+            "TensorFlow 1 frozen graph",
+            digest("source"),
+            ("Cut at concat and concat_1, before the in-graph decoding.",),
+        ),
+        recipe={"io": "uint8", "postprocess": "auto", "weights": "per-channel", "samples": 200, "seed": 0},
+        head=HeadRecord(
+            (300, 300),
+            "pixel / 127.5 - 1",
+            "concat",
+            "concat_1",
+            1917,
+            ("person", "bicycle", "dog"),
+            "TF OD API names",
+        ),
+        verification=verification(),
+        repairs=repairs(),
+        quantization=quantization(),
+        check=check_document(),
+        compiler=CompilerRecord(ran=False, command="edgetpu_compiler -s -m 14 coco_ssdlite_int8.tflite"),
+        agreement=AgreementRecord(25, 131, 128, 124, 0.4, 0.5),
+        samples=samples(),
+        accuracy=None,
+        stages=(
+            StageRecord("Import", 11.42, 1433.0),
+            StageRecord("Repair", 0.91, 402.5, resumed=True),
+            StageRecord("Calibrate", 4.6, 388.1),
+            StageRecord("Quantize", 0.42, 391.0),
+            StageRecord("Compare", 9.8, 441.7),
+        ),
+        files=tuple(FileRecord(name, size, digest(name)) for name, size in FILES.items()),
+        findings=findings(),
+    )
+
+
+def compiled_report() -> ConversionReport:
+    """The same model, compiled."""
+    kinds = [kind for kind, _ in operators()]
+    tail = ("CUSTOM", "DEQUANTIZE")
+    rows = tuple((kind, kinds.count(kind), CPU_STATUS if kind in tail else MAPPED) for kind in sorted(set(kinds)))
+    compiler = CompilerRecord(
+        ran=True,
+        version="16.0.384591198",
+        command="edgetpu_compiler -s -m 14 -o out model.tflite",
+        mapped=len(kinds) - 3,
+        unmapped=3,
+        on_chip_bytes=5_106_565,
+        streamed_bytes=0,
+        operations=rows,
+    )
+    verdict = Verdict(
+        "compiled", "The model is compiled for the Edge TPU.", "Only the documented tail runs on the CPU."
+    )
+    edgetpu = FileRecord("coco_ssdlite_int8_edgetpu.tflite", 5_534_720, digest("edgetpu"))
+    report = example_report()
+    return dataclasses.replace(report, compiler=compiler, verdict=verdict, files=(*report.files, edgetpu))
+
+
+def blocked_report() -> ConversionReport:
+    """A model that cannot become int8: the run stopped before quantization."""
+    blocking = Finding(
+        "operation-not-supported",
+        "error",
+        "The Edge TPU has no such operator.",
+        fix="Replace the layer, or allow --repair approx.",
+        op="neck/ELU",
+        measured="ELU",
+        evidence="documented: Coral models-intro page",
+    )
+    return dataclasses.replace(
+        example_report(),
+        verdict=Verdict(
+            "blocked", "One operator has no int8 form.", "Nothing was quantized.", "coralsmith check model"
+        ),
+        quantization=QuantizationRecord(None, "min-max", "per-channel"),
+        check={},
+        agreement=None,
+        samples=(),
+        head=None,
+        verification=None,
+        repairs=(),
+        files=(),
+        findings=(blocking,),
+    )
+
+
+def digest(text: str) -> str:
+    """A hash to show."""
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import dataclasses
+
+from coralsmith.report.document import ConversionReport
+from coralsmith.report.figures import Figure, key_figures
+from tests.report.example_report import blocked_report, compiled_report, example_report
+
+
+def figures(report: ConversionReport) -> dict[str, Figure]:
+    return {figure.title: figure for figure in key_figures(report)}
+
+
+def test_without_a_compiler_operators_and_memory_are_predictions() -> None:
+    found = figures(example_report())
+    assert found["Operators on Edge TPU"].value == "113 of 116"
+    assert found["Operators on Edge TPU"].basis == "predicted"
+    assert found["Parameters on chip"].value == "4.75 MiB"
+    assert found["Parameters on chip"].basis == "predicted"
+    assert found["Model file"].detail == "coco_ssdlite_int8.tflite"
+
+
+def test_what_the_compiler_said_replaces_the_prediction() -> None:
+    found = figures(compiled_report())
+    assert found["Operators on Edge TPU"].basis == "compiler"
+    assert found["Parameters on chip"].value == "4.87 MiB"
+    assert found["Parameters on chip"].basis == "compiler"
+    assert found["Model file"].detail == "coco_ssdlite_int8_edgetpu.tflite"
+
+
+def test_latency_is_a_prediction_even_of_a_compiled_model() -> None:
+    assert figures(compiled_report())["Latency"].basis == "predicted"
+
+
+def test_fidelity_is_that_of_the_worst_output() -> None:
+    assert figures(example_report())["int8 against float"].value == "27.9 dB"
+
+
+def test_memory_that_may_or_may_not_fit_is_a_band() -> None:
+    report = example_report()
+    unsure = {**report.check["parameters"], "on_chip_bytes": None, "streamed_bytes": None}
+    report = dataclasses.replace(report, check={**report.check, "parameters": unsure})
+    assert figures(report)["Parameters"].value == "4.75 MiB to 5.04 MiB"
+
+
+def test_streamed_parameters_are_named() -> None:
+    report = dataclasses.replace(
+        compiled_report(), compiler=dataclasses.replace(compiled_report().compiler, streamed_bytes=178_257)
+    )
+    assert figures(report)["Parameters on chip"].detail == "of about 7.7 MiB; 174 KiB streamed"
+
+
+def test_a_blocked_run_shows_no_figure_it_does_not_have() -> None:
+    assert set(figures(blocked_report())) == {"Time"}
