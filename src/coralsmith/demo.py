@@ -6,8 +6,6 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final
 
-from PIL import Image
-
 from coralsmith.api import drawn_views, encode_jpeg, finish
 from coralsmith.detection.draw import side_by_side
 from coralsmith.pipeline import Conversion, Job

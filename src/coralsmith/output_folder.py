@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from coralsmith.errors import OutputError, UsageError
-from coralsmith.graph.writer import write_atomically
+from coralsmith.graph.writer import PARTIAL_PREFIX, write_atomically
 from coralsmith.report.document import FileRecord
 from coralsmith.stages import StageCache, file_digest
 
@@ -34,6 +34,8 @@ class OutputFolder:
         self.files: list[FileRecord] = []
         try:
             path.mkdir(parents=True, exist_ok=True)
+            for leftover in path.glob(f"{PARTIAL_PREFIX}*"):  # of a run that was killed while writing
+                leftover.unlink()
             present = {entry.name for entry in path.iterdir()}
         except OSError as error:
             raise OutputError(f"'{path}' cannot be used as output folder: {error.strerror}.") from error

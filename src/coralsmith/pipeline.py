@@ -28,6 +28,7 @@ from coralsmith.detection.preprocess import resize_image
 from coralsmith.errors import DetectionHeadError, ImageDataError, UsageError
 from coralsmith.findings import Finding, has_errors
 from coralsmith.graph import Array, Graph
+from coralsmith.graph.reader import parse_tflite
 from coralsmith.graph.writer import serialize
 from coralsmith.head_choice import HEAD_FILE, choose_head
 from coralsmith.importers import import_model
@@ -223,7 +224,10 @@ class Conversion:
             self.final = raw
 
     def _check(self) -> None:
-        self.check = check_graph(self.final, min_runtime=self.recipe.min_runtime)
+        written = parse_tflite(serialize(self.final))  # what the compiler will read, not what was read
+        self.check = check_graph(
+            written, model=f"{self.job.name}_int8.tflite", min_runtime=self.recipe.min_runtime
+        )
         self.findings += self.check.findings
 
     def _compare(self) -> None:

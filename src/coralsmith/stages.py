@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from coralsmith.errors import OutputError
+from coralsmith.graph.writer import PARTIAL_PREFIX
 from coralsmith.progress import Progress
 from coralsmith.report.document import StageRecord
 
@@ -72,7 +73,9 @@ class StageCache:
         entry = self.folder / f"{stage}-{key[:24]}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.folder))
+            for leftover in self.folder.glob(f"{PARTIAL_PREFIX}*"):  # of a run that was killed while writing
+                shutil.rmtree(leftover, ignore_errors=True)
+            partial = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=self.folder))
             try:
                 self._fill(partial, key, files)
                 for old in self.folder.glob(f"{stage}-*"):

@@ -24,6 +24,7 @@ from coralsmith.graph.operators import OPERATORS
 from coralsmith.graph.versions import legal_version, lowest_version
 
 DESCRIPTION: Final = "coralsmith"
+PARTIAL_PREFIX: Final = ".partial-"  # what a file is called until it is whole
 _BUFFER_ALIGNMENT: Final = 16  # force_align of Buffer.data in the schema
 
 
@@ -48,7 +49,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     partial: Path | None = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{PARTIAL_PREFIX}{path.name}.", delete=False) as stream:
             partial = Path(stream.name)
             stream.write(content)
             stream.flush()

@@ -1,0 +1,5 @@
+"""`python -m coralsmith` is the command line."""
+
+from coralsmith.cli import main
+
+main()
