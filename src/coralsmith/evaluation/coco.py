@@ -1,0 +1,157 @@
+"""The COCO format: `annotations.json` (https://cocodataset.org/#format-data) and a folder `images/`.
+
+Rules: coordinates as written; a crowd (`iscrowd`) is ignored as pycocotools does it; boxes without area are left
+out; masks are not read.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Annotated, Final
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from coralsmith.errors import ImageDataError, UsageError
+from coralsmith.evaluation.boxes import Irregularities, normalise_boxes
+from coralsmith.evaluation.dataset import COCO_FILE, AnnotatedImage, Dataset
+
+# The largest file of COCO 2017, with all masks of 118,000 images, has 448 MB.
+MAX_FILE_BYTES: Final = 512 * 2**20
+IMAGE_FOLDER: Final = "images"
+
+Pixels = Annotated[int, Field(gt=0, le=1 << 20)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Image(_Record):
+    id: int
+    file_name: str
+    width: Pixels
+    height: Pixels
+
+
+class _Annotation(_Record):
+    image_id: int
+    category_id: int
+    bbox: tuple[Number, Number, Number, Number]  # x, y, width, height in pixels
+    iscrowd: int = 0
+
+
+class _Category(_Record):
+    id: int
+    name: str
+
+
+class _Document(_Record):
+    images: list[_Image]
+    annotations: list[_Annotation]
+    categories: list[_Category]
+
+
+def read_coco(folder: Path, split: str | None = None) -> Dataset:
+    """Read a COCO data set.
+
+    Args:
+        folder: Holds `annotations.json` and `images/`.
+        split: Must be None: a COCO file is one split.
+
+    Raises:
+        ImageDataError: The file is too large, not COCO json, or contradicts itself.
+        UsageError: A split is named.
+    """
+    if split is not None:
+        raise UsageError(
+            f"A COCO data set has one {COCO_FILE} and no splits, so there is no '{split}'.",
+            hint="Give the folder of that split.",
+        )
+    document = _parse(folder / COCO_FILE)
+    categories = sorted(document.categories, key=lambda category: category.id)
+    class_of = {category.id: index for index, category in enumerate(categories)}
+    irregularities = Irregularities()
+    boxes = _boxes_by_image(document, class_of, irregularities)
+    images = [
+        _annotated(image, path, boxes[image.id], class_of, irregularities)
+        for image in document.images
+        if (path := _image_file(folder, image, irregularities)) is not None
+    ]
+    return Dataset(
+        images,
+        tuple(category.name for category in categories),
+        tuple(category.id for category in categories),
+        irregularities.findings(),
+    )
+
+
+def _parse(path: Path) -> _Document:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+        if len(content) > MAX_FILE_BYTES:
+            raise ImageDataError(f"'{path}' is larger than {MAX_FILE_BYTES >> 20} MiB.")
+        document = _Document.model_validate_json(content)
+    except OSError as error:
+        raise ImageDataError(f"'{path}' cannot be read: {error.strerror}.") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise ImageDataError(f"'{path}' is not COCO json: {name}: {first['msg']}.") from None
+    for kind, ids in (
+        ("image id", [image.id for image in document.images]),
+        ("category id", [category.id for category in document.categories]),
+        ("category name", [category.name for category in document.categories]),
+    ):
+        if len(set(ids)) < len(ids):
+            raise ImageDataError(f"'{path}' uses the same {kind} twice.")
+    return document
+
+
+def _boxes_by_image(
+    document: _Document, class_of: dict[int, int], irregularities: Irregularities
+) -> dict[int, list[_Annotation]]:
+    listed = {image.id for image in document.images}
+    boxes: dict[int, list[_Annotation]] = defaultdict(list)
+    for annotation in document.annotations:
+        if annotation.category_id not in class_of:
+            raise ImageDataError(
+                f"A box of image {annotation.image_id} has the category {annotation.category_id}, which is not "
+                f"among the categories of {COCO_FILE}.",
+                hint="List it under 'categories' with its name.",
+            )
+        if annotation.image_id in listed:
+            boxes[annotation.image_id].append(annotation)
+        else:
+            irregularities.add("unlisted-image", f"image {annotation.image_id}")
+    return boxes
+
+
+def _image_file(folder: Path, image: _Image, irregularities: Irregularities) -> Path | None:
+    """The image's file; None where it is missing."""
+    path = folder / IMAGE_FOLDER / image.file_name
+    if "\0" in image.file_name or ".." in path.parts or Path(image.file_name).is_absolute():
+        raise ImageDataError(f"The file name {image.file_name!r} leads out of the folder '{IMAGE_FOLDER}'.")
+    if not path.is_file():
+        irregularities.add("missing-image", str(path))
+        return None
+    return path
+
+
+def _annotated(
+    image: _Image,
+    path: Path,
+    annotations: list[_Annotation],
+    class_of: dict[int, int],
+    irregularities: Irregularities,
+) -> AnnotatedImage:
+    x, y, width, height = np.array([a.bbox for a in annotations], np.float64).reshape(-1, 4).T
+    corners = np.stack([y, x, y + height, x + width], axis=1)
+    size = image.height, image.width
+    boxes, usable = normalise_boxes(corners, size, image.file_name, irregularities)
+    class_ids = np.array([class_of[a.category_id] for a in annotations], np.int64)
+    crowd = np.array([bool(a.iscrowd) for a in annotations], bool)
+    return AnnotatedImage(path, size, boxes, class_ids[usable], crowd[usable])

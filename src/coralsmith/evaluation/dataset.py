@@ -1,0 +1,111 @@
+"""Annotated images in one form, whatever format they were written in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coralsmith.errors import ImageDataError, UsageError
+from coralsmith.findings import Finding
+
+DEFAULT_SPLITS = ("test", "val")
+"""Tried in this order where no split is named; the training split is never taken unless it is asked for."""
+
+COCO_FILE = "annotations.json"
+VOC_FOLDERS = ("Annotations", "JPEGImages")
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotatedImage:
+    """One image and the objects that a person marked in it.
+
+    Attributes:
+        path: The image file.
+        size: Height and width in pixels that the annotation states.
+        boxes: float64 [N, 4] (ymin, xmin, ymax, xmax), normalised to the image.
+        class_ids: int64 [N], index into the labels of the data set.
+        crowd: bool [N]; a crowd (COCO) or a difficult object (VOC) need not be found, and finding it is no error.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    boxes: NDArray[np.float64]
+    class_ids: NDArray[np.int64]
+    crowd: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Annotated images of one split.
+
+    Attributes:
+        images: In the order of the split; images without objects are among them.
+        labels: Names of the classes.
+        category_ids: The data set's own number of each class (COCO), or None.
+        findings: Boxes and images that were left out or changed, each rule once.
+    """
+
+    images: list[AnnotatedImage]
+    labels: tuple[str, ...]
+    category_ids: tuple[int, ...] | None = None
+    findings: list[Finding] = field(default_factory=list)
+
+    def boxes_per_class(self) -> NDArray[np.int64]:
+        """Objects of each class that are to be found, crowds left out: int64 [classes]."""
+        wanted = [image.class_ids[~image.crowd] for image in self.images]
+        return np.bincount(np.concatenate(wanted), minlength=len(self.labels)).astype(np.int64)
+
+
+def load_dataset(folder: Path, split: str | None = None) -> Dataset:
+    """Read a data set whose format its folder tells.
+
+    COCO: `annotations.json` and `images/`. Pascal VOC: `Annotations/`, `JPEGImages/` and, for splits,
+    `ImageSets/Main/<split>.txt`.
+
+    Args:
+        folder: The data set.
+        split: Name of a split; by default "test", else "val", else everything if there are no splits.
+
+    Raises:
+        ImageDataError: The folder is no data set, is damaged, or holds no object.
+        UsageError: There is no such split.
+    """
+    folder = folder.expanduser()
+    if (folder / COCO_FILE).is_file():
+        from coralsmith.evaluation.coco import read_coco
+
+        dataset = read_coco(folder, split)
+    elif all((folder / name).is_dir() for name in VOC_FOLDERS):
+        from coralsmith.evaluation.voc import read_voc
+
+        dataset = read_voc(folder, split)
+    else:
+        raise ImageDataError(
+            f"'{folder}' is {'no data set that coralsmith knows' if folder.is_dir() else 'not a folder'}.",
+            hint=f"COCO: {COCO_FILE} and images/; Pascal VOC: Annotations/, JPEGImages/ and ImageSets/Main/.",
+        )
+    if not dataset.boxes_per_class().any():
+        raise ImageDataError(f"The data set '{folder}' has no object to be found.")
+    return dataset
+
+
+def choose_split(available: list[str], wanted: str | None) -> str | None:
+    """The split to read; None means all images, which is so only where there are no splits.
+
+    Raises:
+        UsageError: The wanted split does not exist, or there are splits but none is for testing.
+    """
+    names = ", ".join(sorted(available)) or "none"
+    if wanted is not None and wanted not in available:
+        raise UsageError(f"The data set has no split '{wanted}'.", hint=f"Its splits: {names}.")
+    if wanted is None and available:
+        wanted = next((name for name in DEFAULT_SPLITS if name in available), None)
+        if wanted is None:
+            raise UsageError(
+                f"The data set has neither a test nor a val split, but {names}.",
+                hint="Name one with --split; a model does well on the images it was trained with.",
+            )
+    return wanted
