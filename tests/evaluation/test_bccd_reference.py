@@ -50,7 +50,7 @@ def test_float_ap_on_the_test_split(shared: Path) -> None:
 
 
 def _sampled(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The image at the model's size by bilinear sampling without antialiasing, as the makers resized it (OpenCV)."""
+    """The image at the model's size by bilinear sampling without antialiasing, as its makers did it (OpenCV)."""
     top, bottom, down = _neighbours(image.shape[0])
     left, right, across = _neighbours(image.shape[1])
     real = image.astype(np.float64)
