@@ -197,6 +197,11 @@ class TestDocument:
         with pytest.raises(DetectionHeadError, match=field):
             DetectionHead.from_json(document)
 
+    def test_what_is_no_json_is_refused(self) -> None:
+        for document in (None, [], {"labels": {"cat", "dog"}}):
+            with pytest.raises(DetectionHeadError):
+                DetectionHead.from_json(document)
+
     @pytest.mark.parametrize(
         "content", [b"", b"[]", b"\xff\xfe", b"[" * 100_000, b'{"schema": 1' * 3, b"9" * 9999]
     )

@@ -106,6 +106,11 @@ class TestRecognise:
         head = recognise(detector.graph(), photos(detector, anchors))
         assert np.abs(head.anchors - anchors).max() < 2e-4
 
+    def test_an_output_beside_boxes_and_scores_does_no_harm(self) -> None:
+        graph = self.detector.graph()
+        graph.outputs.insert(0, next(op.output for op in graph.ops if op.name == "flat"))
+        assert recognise(graph, photos(self.detector)).score == ScoreSpec("sigmoid", None)
+
     def test_given_labels_and_input_are_taken(self) -> None:
         spec = InputSpec((SIDE, SIDE), mean=(127.5,) * 3, std=(127.5,) * 3)
         head = recognise(self.detector.graph(), photos(self.detector), labels=["a", "b", "c"], input_spec=spec)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from coralsmith.detection.anchors import CONFIG_RATIOS, EXACT_RATIOS, Size, multiscale_anchors, ssd_anchors
 from coralsmith.detection.head import BoxCoder
+from coralsmith.detection.input_convention import conventional_input
 from coralsmith.detection.layout import ASK_FOR_HEAD, HeadLayout, find_layouts
 from coralsmith.errors import DetectionHeadError
 from coralsmith.graph import Graph
@@ -52,7 +53,7 @@ def candidates(graph: Graph) -> list[HeadCandidate]:
         DetectionHeadError: The outputs are no detection head, or no known generator fits their feature maps.
     """
     layout = find_layouts(graph)[0]
-    image = (graph.inputs[0].shape[1], graph.inputs[0].shape[2])
+    image = conventional_input(graph)[0].size
     found = [*_ssd(layout, image, _is_api_export(graph)), *_pyramid(layout, image)]
     if not found:
         maps = ", ".join(f"{m.height}x{m.width} with {m.boxes} boxes a cell" for m in layout.maps)

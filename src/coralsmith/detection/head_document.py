@@ -116,7 +116,11 @@ def from_document(document: object) -> DetectionHead:
     Raises:
         DetectionHeadError: A field is missing, unknown or wrong.
     """
-    return _parse(json.dumps(document).encode())
+    try:
+        content = json.dumps(document).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DetectionHeadError(f"The head is not a JSON document: {error}.") from error
+    return _parse(content)
 
 
 def read_head(path: Path) -> DetectionHead:

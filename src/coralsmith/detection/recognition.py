@@ -58,7 +58,7 @@ def recognise(
     convention, input_evidence = conventional_input(graph)
     spec, input_evidence = (convention, input_evidence) if input_spec is None else (input_spec, "input: given")
     layouts, sets = find_layouts(graph), candidates(graph)
-    outputs = _run(graph, spec, images)
+    outputs = _run(graph, layouts, spec, images)
     layout, output_evidence = _roles(layouts, outputs)
     rows = np.concatenate(outputs[layout.scores])
     score, score_evidence = recognise_scores(rows, layout.applied, None if labels is None else len(labels))
@@ -86,13 +86,13 @@ def _with_labels(head: DetectionHead, labels: Sequence[str] | None) -> Detection
     return replace(head, labels=tuple(labels))
 
 
-def _run(graph: Graph, spec: InputSpec, images: Iterable[NDArray[np.uint8]]) -> Outputs:
-    """The real values [N, columns] of every output, image by image."""
-    found: Outputs = {tensor: [] for tensor in graph.outputs}
+def _run(graph: Graph, layouts: list[HeadLayout], spec: InputSpec, images: Iterable[NDArray[np.uint8]]) -> Outputs:
+    """The real values [N, columns] of the outputs that the layouts speak of, image by image."""
+    found: Outputs = {tensor: [] for tensor in (layouts[0].boxes, layouts[0].scores)}
     for values in raw_outputs(graph, spec, itertools.islice(images, MAX_IMAGES)):
-        for tensor, value in zip(graph.outputs, values, strict=True):
-            found[tensor].append(value[0])
-    if not found[graph.outputs[0]]:
+        for tensor in found:
+            found[tensor].append(values[graph.outputs.index(tensor)][0])
+    if not found[layouts[0].boxes]:
         raise DetectionHeadError(
             "A detection head is recognised on images, and there is none.",
             hint=f"Give a folder of photos (--images). {ASK_FOR_HEAD}",
