@@ -26,8 +26,9 @@ from coralsmith.pipeline import Conversion, Job
 from coralsmith.progress import SILENT, Progress
 from coralsmith.quantize_file import QuantizedFile, quantize_file
 from coralsmith.recipe import load_recipe
-from coralsmith.report.document import ConversionReport, DetectionRecord, to_json
+from coralsmith.report.document import ConversionReport, DetectionRecord
 from coralsmith.report.html import SamplePicture, render_html
+from coralsmith.report.plain import to_json
 
 PathLike = str | Path
 LARGEST_PICTURE = 720

@@ -17,7 +17,7 @@ from coralsmith.graph.reader import parse_tflite
 from coralsmith.graph.writer import serialize_for_interpreter
 from coralsmith.importers.imported import Imported, SourceInfo, Verification
 from coralsmith.quantization.quantizer import Quantized
-from coralsmith.report.document import to_document, to_json
+from coralsmith.report.plain import to_document, to_json
 from coralsmith.stages import StageCache, digest, file_digest
 
 if TYPE_CHECKING:

@@ -286,7 +286,7 @@ def detect(
     elif not quiet:
         from coralsmith.report.terminal import print_detections
 
-        print_detections(found, draw)
+        print_detections(found, draw, verbose=verbose)
 
 
 @app.command()
@@ -323,7 +323,7 @@ def _progress(silent: bool) -> Progress:
 
 
 def _print_json(record: Any) -> None:
-    from coralsmith.report.document import to_json
+    from coralsmith.report.plain import to_json
 
     sys.stdout.write(to_json(record))
 

@@ -10,8 +10,9 @@ from html.parser import HTMLParser
 import pytest
 
 from coralsmith.findings import Finding
-from coralsmith.report.document import ConversionReport, QuantizationRecord, to_json
+from coralsmith.report.document import ConversionReport, QuantizationRecord
 from coralsmith.report.html import SamplePicture, render_html
+from coralsmith.report.plain import to_json
 from tests.report.example_report import (
     blocked_report,
     compiled_report,
