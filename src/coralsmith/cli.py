@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -104,27 +105,28 @@ def convert(
     """
     from coralsmith.api import convert as run
 
-    report = run(
-        source,
-        images,
-        out,
-        recipe=recipe,
-        head=head,
-        labels=labels,
-        resume=resume,
-        force=force,
-        progress=_progress(quiet or json),
-        io=io,
-        postprocess=postprocess,
-        weights=weights,
-        ranges=ranges,
-        repair=repair,
-        samples=samples,
-        seed=seed,
-        min_runtime=min_runtime,
-        compiler=compiler,
-        trust=trust,
-    )
+    with _progress(quiet or json) as progress:
+        report = run(
+            source,
+            images,
+            out,
+            recipe=recipe,
+            head=head,
+            labels=labels,
+            resume=resume,
+            force=force,
+            progress=progress,
+            io=io,
+            postprocess=postprocess,
+            weights=weights,
+            ranges=ranges,
+            repair=repair,
+            samples=samples,
+            seed=seed,
+            min_runtime=min_runtime,
+            compiler=compiler,
+            trust=trust,
+        )
     folder = out or Path(f"{report.name}-edgetpu")
     if json:
         _print_json(report)
@@ -150,7 +152,8 @@ def check(
     """
     from coralsmith.check_model import check as run
 
-    report = run(model, min_runtime=min_runtime, trust=trust, progress=_progress(quiet or json))
+    with _progress(quiet or json) as progress:
+        report = run(model, min_runtime=min_runtime, trust=trust, progress=progress)
     if json:
         _print_json(report)
     elif not quiet:
@@ -183,20 +186,21 @@ def quantize(
     """
     from coralsmith.api import quantize as run
 
-    result = run(
-        model,
-        images,
-        output,
-        head=head,
-        recipe=recipe,
-        progress=_progress(quiet or json),
-        io=io,
-        weights=weights,
-        ranges=ranges,
-        repair=repair,
-        samples=samples,
-        seed=seed,
-    )
+    with _progress(quiet or json) as progress:
+        result = run(
+            model,
+            images,
+            output,
+            head=head,
+            recipe=recipe,
+            progress=progress,
+            io=io,
+            weights=weights,
+            ranges=ranges,
+            repair=repair,
+            samples=samples,
+            seed=seed,
+        )
     if json:
         _print_json(result)
     elif not quiet:
@@ -252,7 +256,8 @@ def head(
     """
     from coralsmith.api import find_head
 
-    found = find_head(model, images, head=head, labels=labels, trust=trust, progress=_progress(quiet or json))
+    with _progress(quiet or json) as progress:
+        found = find_head(model, images, head=head, labels=labels, trust=trust, progress=progress)
     if output is not None:
         found.save(output)
     if json:
@@ -280,7 +285,8 @@ def detect(
     """
     from coralsmith.api import detect as run
 
-    found = run(model, images, head=head, min_score=min_score, draw=draw, progress=_progress(quiet or json))
+    with _progress(quiet or json) as progress:
+        found = run(model, images, head=head, min_score=min_score, draw=draw, progress=progress)
     if json:
         _print_json(found)
     elif not quiet:
@@ -302,7 +308,8 @@ def demo(
     """
     from coralsmith.demo import run_demo
 
-    report = run_demo(out, _progress(quiet or json))
+    with _progress(quiet or json) as progress:
+        report = run_demo(out, progress)
     if json:
         _print_json(report)
     elif not quiet:
@@ -312,14 +319,15 @@ def demo(
     raise typer.Exit(1 if report.verdict.status == "blocked" else 0)
 
 
-def _progress(silent: bool) -> Progress:
-    from coralsmith.progress import SILENT
-
+def _progress(silent: bool) -> AbstractContextManager[Progress]:
+    """Progress on standard error while a command works; nothing where it is to be silent."""
     if silent:
-        return SILENT
-    from coralsmith.report.terminal import TerminalProgress
+        from coralsmith.progress import SILENT
 
-    return TerminalProgress()
+        return nullcontext(SILENT)
+    from coralsmith.report.terminal_progress import shown_progress
+
+    return shown_progress()
 
 
 def _print_json(record: Any) -> None:

@@ -47,7 +47,7 @@ def test_streamed_parameters_are_named() -> None:
     report = dataclasses.replace(
         compiled_report(), compiler=dataclasses.replace(compiled_report().compiler, streamed_bytes=178_257)
     )
-    assert figures(report)["Parameters on chip"].detail == "of about 7.7 MiB; 174 KiB streamed"
+    assert figures(report)["Parameters on chip"].detail == "of ~7.7 MiB, 174 KiB streamed"
 
 
 def test_a_blocked_run_shows_no_figure_it_does_not_have() -> None:

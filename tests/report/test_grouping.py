@@ -24,9 +24,9 @@ def test_severities_come_gravest_first() -> None:
 def test_a_place_is_the_operator_or_the_tensor_with_what_was_measured() -> None:
     members = [
         finding(op="conv", measured="version 5"),
-        finding(tensor="relu"),
+        finding(tensor="relu;;add"),
         finding(measured="width 0"),
         finding(),
     ]
     (group,) = group_findings(members)["warning"]
-    assert places(group) == ["conv: version 5", "relu", "width 0"]
+    assert places(group) == ["conv: version 5", "relu;...", "width 0"]

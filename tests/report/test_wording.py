@@ -56,6 +56,12 @@ def test_an_infinite_signal_to_noise_ratio_means_identical() -> None:
     assert wording.decibels(None) == "not known"
 
 
+def test_of_joined_names_the_first_is_shown() -> None:
+    assert wording.short_name("a/mul;;a/Relu6;a/add") == "a/mul;..."
+    assert wording.short_name("a/mul") == "a/mul"
+    assert wording.short_name(";;") == ";;"
+
+
 def test_nouns_follow_their_number() -> None:
     assert [wording.count(n, "image") for n in (0, 1, 1200)] == ["0 images", "1 image", "1,200 images"]
 

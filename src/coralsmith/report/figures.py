@@ -18,7 +18,7 @@ Basis = Literal["measured", "predicted", "compiler"]
 BASES: Final[dict[Basis, str]] = {
     "measured": "measured",
     "predicted": "prediction",
-    "compiler": "from the compiler",
+    "compiler": "compiler",
 }
 
 
@@ -59,8 +59,7 @@ def memory_figure(check: dict[str, Any]) -> Figure | None:
 
 
 def _memory_detail(streamed: int | None) -> str:
-    budget = f"of about {ON_CHIP_BYTES / (1 << 20):.1f} MiB"
-    return f"{budget}; {wording.size(streamed)} streamed" if streamed else f"{budget}; nothing streamed"
+    return f"of ~{ON_CHIP_BYTES / (1 << 20):.1f} MiB, {wording.size(streamed) if streamed else 'none'} streamed"
 
 
 def _operators(report: ConversionReport) -> Iterator[Figure]:
@@ -88,7 +87,7 @@ def _memory(report: ConversionReport) -> Iterator[Figure]:
 def _latency(report: ConversionReport) -> Iterator[Figure]:
     usb = report.check.get("latency_ms", {}).get("usb")
     if usb:
-        detail = f"{usb['low']:.1f} to {usb['high']:.1f} ms over USB 3, one inference"
+        detail = f"{usb['low']:.1f} to {usb['high']:.1f} ms over USB 3"
         yield Figure("Latency", f"{usb['estimate']:.1f} ms", detail, "predicted")
 
 
@@ -96,7 +95,7 @@ def _fidelity(report: ConversionReport) -> Iterator[Figure]:
     outputs = report.quantization.outputs
     if outputs:
         worst = min(outputs, key=lambda output: output.sqnr_db)
-        detail = f"SQNR of {worst.name}" if len(outputs) == 1 else f"SQNR, the lowest of {len(outputs)} outputs"
+        detail = "SQNR of the output" if len(outputs) == 1 else f"lowest SQNR of {len(outputs)} outputs"
         yield Figure("int8 against float", wording.decibels(worst.sqnr_db), detail, "measured")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from coralsmith.findings import Finding, Severity
+from coralsmith.report.wording import short_name
 
 _ORDER: Final[tuple[Severity, ...]] = ("error", "warning", "info")
 
@@ -40,5 +41,5 @@ def places(group: FindingGroup) -> list[str]:
 
 
 def _place(finding: Finding) -> str:
-    where = finding.op or finding.tensor or ""
+    where = short_name(finding.op or finding.tensor or "")
     return f"{where}: {finding.measured}" if where and finding.measured else where or finding.measured or ""

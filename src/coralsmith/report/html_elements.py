@@ -7,7 +7,7 @@ from html import escape
 from typing import Final
 
 from coralsmith.report.figures import BASES, Basis
-from coralsmith.report.wording import printable
+from coralsmith.report.wording import printable, short_name
 
 _VOID: Final = frozenset({"img", "input", "link", "meta"})
 
@@ -86,6 +86,12 @@ def code(text: str) -> Markup:
     """A name from a model, a path or a hash; may be broken anywhere, best behind a slash."""
     steps = text.split("/")
     return element("code", *(part for step in steps[:-1] for part in (step, Markup("/<wbr>"))), steps[-1])
+
+
+def tensor_name(name: str) -> Markup:
+    """A tensor's name, the first of joined ones; the whole of it under the pointer."""
+    short = short_name(name)
+    return code(short) if short == name else element("span", code(short), title=name)
 
 
 def details(summary: str, *content: str) -> Markup:

@@ -11,12 +11,12 @@ from coralsmith.report.html_elements import (
     Markup,
     basis_chip,
     chip,
-    code,
     element,
     joined,
     row,
     section,
     table,
+    tensor_name,
 )
 
 _FILTERS: Final = (("all", "All"), *wording.TARGETS.items())
@@ -65,7 +65,7 @@ def _strip(ops: Iterable[Mapping[str, Any]], counts: Mapping[str, int]) -> Marku
             "a",
             class_=f"cell {_known_target(op)}",
             href=f"#op-{op['index']}",
-            title=f"{op['index']} · {op['kind']} · {op['name']} · {wording.TARGETS[_known_target(op)]}",
+            title=_title(op),
             tabindex="-1",
         )
         for op in ops
@@ -88,6 +88,11 @@ def _strip(ops: Iterable[Mapping[str, Any]], counts: Mapping[str, int]) -> Marku
     )
 
 
+def _title(op: Mapping[str, Any]) -> str:
+    target = wording.TARGETS[_known_target(op)]
+    return " · ".join((str(op["index"]), op["kind"], wording.short_name(op["name"]), target))
+
+
 def _filter(targets: Iterable[tuple[str, str]], counts: Mapping[str, int]) -> Markup:
     buttons = (
         element(
@@ -108,7 +113,7 @@ def _op_row(op: Mapping[str, Any], rules: set[str]) -> Markup:
         element("td", str(op["index"]), class_="figure"),
         element("td", chip(wording.TARGETS[target], target)),
         element("td", op["kind"], class_="kind"),
-        element("td", code(op["name"])),
+        element("td", tensor_name(op["name"])),
         element("td", op["status"], joined(" (", why, ")") if rule else None),
         id=f"op-{op['index']}",
         data_target=target,

@@ -19,7 +19,6 @@ from coralsmith.report.html_elements import (
     bar,
     basis_chip,
     chip,
-    code,
     details,
     element,
     facts,
@@ -27,6 +26,7 @@ from coralsmith.report.html_elements import (
     row,
     section,
     table,
+    tensor_name,
 )
 
 _WORST_SHOWN: Final = 12
@@ -66,7 +66,7 @@ def _method(record: QuantizationRecord) -> Markup:
 def _outputs(outputs: Sequence[OutputFidelity]) -> Markup:
     rows = (
         row(
-            element("th", code(output.name), scope="row"),
+            element("th", tensor_name(output.name), scope="row"),
             element("td", _sqnr(output.sqnr_db)),
             element("td", wording.number(output.worst_difference), class_="figure"),
         )
@@ -91,7 +91,7 @@ def _profile(layers: Sequence[LayerFidelity]) -> Markup:
         element(
             "i",
             style=f"--share:{100 * _share(layer.sqnr_db):.1f}%",
-            title=f"{layer.name} · {layer.kind} · {wording.decibels(layer.sqnr_db)}",
+            title=f"{wording.short_name(layer.name)} · {layer.kind} · {wording.decibels(layer.sqnr_db)}",
         )
         for layer in layers
     )
@@ -109,7 +109,7 @@ def _layer_table(layers: Sequence[LayerFidelity]) -> Markup:
         row(
             element("td", _sqnr(layer.sqnr_db)),
             element("td", layer.kind, class_="kind"),
-            element("td", code(layer.name)),
+            element("td", tensor_name(layer.name)),
         )
         for layer in layers
     )
@@ -130,7 +130,7 @@ def _share(value: float) -> float:
 def _tensors(tensors: Sequence[TensorScale]) -> Markup:
     rows = (
         row(
-            element("td", code(tensor.name)),
+            element("td", tensor_name(tensor.name)),
             element("td", "×".join(map(str, tensor.shape)), class_="figure"),
             element("td", wording.number(tensor.scale), class_="figure"),
             element("td", str(tensor.zero_point), class_="figure"),
@@ -169,4 +169,4 @@ def _repair(repair: RepairRecord) -> Markup:
 def _names(names: Sequence[str]) -> list[str]:
     if not names:
         return ["nothing"]
-    return [part for name in names for part in (code(name), " ")][:-1]
+    return [part for name in names for part in (tensor_name(name), " ")][:-1]

@@ -27,6 +27,12 @@ def printable(text: object) -> str:
     )
 
 
+def short_name(name: str) -> str:
+    """A tensor's name; of the several that TFLite joins with ";" for a fused operator, the first."""
+    first = next(filter(None, name.split(";")), name)
+    return first if first == name else f"{first};..."
+
+
 def size(count: float | None) -> str:
     """Bytes in the binary units that the compiler prints: "5.32 MiB"."""
     if count is None:

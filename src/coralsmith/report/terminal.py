@@ -1,0 +1,169 @@
+"""What the commands say on standard output: compact, readable at 80 columns, with or without colour."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.text import Text
+
+from coralsmith.report import wording
+from coralsmith.report.document import ConversionReport, DetectionRecord, VerdictStatus
+from coralsmith.report.figures import BASES, key_figures, memory_figure
+from coralsmith.report.terminal_parts import findings, headline, operator_table, pairs_table, safe
+
+if TYPE_CHECKING:
+    from coralsmith.compat.report import CheckReport
+    from coralsmith.compiler.run import Compilation
+    from coralsmith.detection.head import DetectionHead
+    from coralsmith.quantize_file import QuantizedFile
+
+_COLOURS: Final[dict[VerdictStatus, str]] = {"compiled": "green", "int8-ready": "blue", "blocked": "red"}
+_TARGET_ORDER: Final = ("cpu", "unknown", "edgetpu")
+_LABELS_SHOWN: Final = 12
+_DETECTIONS_SHOWN: Final = 10
+
+
+def print_summary(
+    report: ConversionReport, folder: Path, *, verbose: bool = False, console: Console | None = None
+) -> None:
+    """The result of a conversion: verdict, key figures, findings, files, next step."""
+    console = console or _standard_output()
+    verdict = report.verdict
+    headline(console, verdict.title, verdict.text, name=report.name, colour=_COLOURS[verdict.status])
+    pairs_table(console, ((f.title, f.value, BASES[f.basis], f.detail) for f in key_figures(report)))
+    findings(console, report.findings, verbose=verbose)
+    if report.files:
+        console.print(Text("\nWritten to ", "bold") + safe(console, folder, "bold"))
+        pairs_table(console, ((file.name, wording.size(file.bytes)) for file in report.files))
+    if verdict.next_step:
+        console.print(Text("\nNext: ", "bold") + safe(console, verdict.next_step))
+    if verdict.command:
+        console.print(safe(console, f"  {verdict.command}", "cyan"), soft_wrap=True)
+
+
+def print_check(report: CheckReport, *, verbose: bool = False, console: Console | None = None) -> None:
+    """Whether a model will run on the Edge TPU: the prediction, what blocks it, operators by kind, memory."""
+    console = console or _standard_output()
+    counts = [f"{report.ops_cpu} on the CPU", f"{report.ops_unknown} unknown" if report.ops_unknown else ""]
+    if report.is_refused:
+        title, colour = "Prediction: the Edge TPU compiler would refuse this model", "red"
+    else:
+        title = f"Prediction: {report.ops_edgetpu} of {report.ops_total} operators run on the Edge TPU"
+        colour = "green" if report.ops_cpu + report.ops_unknown == 0 else "blue"
+        counts.append(wording.count(report.partitions, "Edge TPU partition"))
+    headline(console, title, ", ".join(filter(None, counts)), name=report.model, colour=colour)
+    rows = _grouped((op.kind, op.target, op.status) for op in report.ops)
+    operator_table(console, rows)
+    console.print()
+    pairs_table(console, _chip_lines(report))
+    findings(console, report.findings, verbose=verbose)
+
+
+def print_compile(result: Compilation, *, verbose: bool = False, console: Console | None = None) -> None:
+    """What the real compiler did, explained."""
+    console = console or _standard_output()
+    log = result.result
+    version = f"edgetpu_compiler {log.version or 'of unknown version'}, {wording.duration(result.seconds)}"
+    if result.model is None:
+        headline(console, "Not compiled", version, name="compile", colour="red")
+    else:
+        title = f"Compiled: {log.mapped} of {log.mapped + log.unmapped} operators run on the Edge TPU"
+        headline(console, title, version, name=result.model.name, colour="green")
+    rows = _grouped(
+        (row.kind, "edgetpu" if row.is_mapped else "cpu", row.status)
+        for row in log.operations
+        for _ in range(row.count)
+    )
+    operator_table(console, rows)
+    if log.on_chip_used_bytes is not None:
+        console.print()
+        streamed = wording.size(log.streamed_bytes)
+        pairs_table(
+            console, [("Parameters on chip", wording.size(log.on_chip_used_bytes), f"{streamed} streamed")]
+        )
+    findings(console, result.findings, verbose=verbose)
+    if result.model is not None:
+        console.print(Text("\nWritten: ", "bold") + safe(console, result.model), soft_wrap=True)
+
+
+def print_quantized(result: QuantizedFile, *, verbose: bool = False, console: Console | None = None) -> None:
+    """The int8 file, what it was calibrated with, what it consists of."""
+    console = console or _standard_output()
+    text = f"{wording.size(result.bytes)}, calibrated with {wording.count(result.images, 'image')}"
+    headline(console, "int8 model written", text, name=str(result.output), colour="green")
+    if verbose:
+        pairs_table(console, ((kind, str(amount)) for kind, amount in sorted(result.operators.items())))
+    findings(console, result.findings, verbose=verbose)
+
+
+def print_head(head: DetectionHead, *, verbose: bool = False, console: Console | None = None) -> None:
+    """A detection head: what it is, and on what evidence."""
+    console = console or _standard_output()
+    coder, score, nms = head.box_coder, head.score, head.nms
+    shown = head.labels if verbose else head.labels[:_LABELS_SHOWN]
+    more = f" and {len(head.labels) - len(shown)} more" if len(shown) < len(head.labels) else ""
+    height, width = head.input.size
+    low, high = head.input.real_range()
+    background = "none" if score.background is None else f"column {score.background}"
+    rows = [
+        ("Input", f"{width}x{height} pixels", f"{low:g} to {high:g}, {head.input.resize}"),
+        ("Boxes", head.boxes, f"{coder.order}, scales {', '.join(f'{scale:g}' for scale in coder.scales)}"),
+        ("Scores", head.scores, f"{score.activation}, background {background}"),
+        ("Anchors", f"{len(head.anchors):,}", ""),
+        ("Suppression", f"IoU {nms.iou:g}", f"score {nms.score:g}, at most {nms.max_detections} detections"),
+    ]
+    headline(
+        console, "Detection head", head.evidence, name=wording.count(len(head.labels), "class"), colour="blue"
+    )
+    pairs_table(console, rows)
+    console.print(Text("  Labels  ") + safe(console, ", ".join(shown) + more))
+
+
+def print_detections(
+    found: Mapping[str, Sequence[DetectionRecord]],
+    drawn: Path | None,
+    *,
+    verbose: bool = False,
+    console: Console | None = None,
+) -> None:
+    """The detections of each image, best first; the first few unless all are asked for."""
+    console = console or _standard_output()
+    for path, detections in found.items():
+        console.print(safe(console, path, "bold"), soft_wrap=True)
+        if not detections:
+            console.print(Text("  nothing", "dim"))
+        shown = detections if verbose else detections[:_DETECTIONS_SHOWN]
+        boxes = (", ".join(f"{edge:.3f}" for edge in detection.box) for detection in shown)
+        pairs_table(
+            console, ((d.label, f"{d.score:.2f}", f"box {box}") for d, box in zip(shown, boxes, strict=True))
+        )
+        if len(shown) < len(detections):
+            console.print(Text(f"  and {len(detections) - len(shown)} more; --verbose tells.", "dim"))
+    if drawn is not None:
+        console.print(Text("Pictures: ", "bold") + safe(console, drawn), soft_wrap=True)
+
+
+def _chip_lines(report: CheckReport) -> Iterator[tuple[str, ...]]:
+    document = report.document()
+    if figure := memory_figure(document):
+        yield (figure.title, figure.value, BASES[figure.basis], figure.detail)
+    for bus, name in (("usb", "Latency over USB 3"), ("pcie", "Latency over PCIe")):
+        latency = document["latency_ms"][bus]
+        if latency is not None:
+            band = f"{latency['low']:.1f} to {latency['high']:.1f} ms"
+            yield (name, f"{latency['estimate']:.1f} ms", BASES["predicted"], band)
+
+
+def _grouped(operators: Iterator[tuple[str, str, str]]) -> list[tuple[str, int, str, str]]:
+    """Operators of the same kind, target and status as one row; what is not on the Edge TPU first."""
+    counts = Counter(operators)
+    rows = [(kind, amount, target, status) for (kind, target, status), amount in counts.items()]
+    return sorted(rows, key=lambda row: (_TARGET_ORDER.index(row[2]), row[0]))
+
+
+def _standard_output() -> Console:
+    return Console(highlight=False, emoji=False)

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from coralsmith.compat.report import CheckReport, Latency, LatencyEstimate, OpFate
+from coralsmith.compiler.log import CompileResult, OperationCount
+from coralsmith.compiler.run import Compilation
+from coralsmith.detection.head import DetectionHead, InputSpec
+from coralsmith.edgetpu.memory import ParameterMemory
+from coralsmith.findings import Finding
+from coralsmith.quantize_file import QuantizedFile
+from coralsmith.report.terminal import (
+    print_check,
+    print_compile,
+    print_detections,
+    print_head,
+    print_quantized,
+    print_summary,
+)
+from tests.report.example_report import (
+    CPU_STATUS,
+    MAPPED,
+    blocked_report,
+    check_document,
+    compiled_report,
+    example_report,
+    samples,
+)
+
+OUT = Path("coco ssdlite-edgetpu")
+
+
+class Screen:
+    """A console of 80 columns and what it shows."""
+
+    def __init__(self, encoding: str = "utf-8", width: int = 80) -> None:
+        self._bytes = io.BytesIO()
+        stream = io.TextIOWrapper(self._bytes, encoding, write_through=True)
+        self.console = Console(file=stream, width=width, highlight=False, emoji=False)
+        self._encoding = encoding
+
+    @property
+    def text(self) -> str:
+        return self._bytes.getvalue().decode(self._encoding)
+
+    @property
+    def words(self) -> str:
+        """Without line breaks and indentation."""
+        return " ".join(self.text.split())
+
+
+def check_report(**changes: object) -> CheckReport:
+    """The check of the example as `coralsmith check` has it."""
+    document = check_document()
+    ops = [OpFate(**op) for op in document["ops"]]
+    usb = LatencyEstimate(7.6, 5.9, 9.8)
+    fields = {
+        **document,
+        "ops": ops,
+        "parameters": ParameterMemory(**document["parameters"]),
+        "latency_ms": Latency(usb, None, "inferred"),
+        **changes,
+    }
+    return CheckReport(**fields)
+
+
+def compilation(model: Path | None, findings: list[Finding]) -> Compilation:
+    rows = [OperationCount("CONV_2D", 55, MAPPED), OperationCount("CUSTOM", 1, CPU_STATUS)]
+    result = CompileResult(
+        "16.0.384591198", rows if model else [], on_chip_used_bytes=5_106_565 if model else None
+    )
+    return Compilation(model, None, result, findings, ("edgetpu_compiler",), "", "", 1.25)
+
+
+def test_a_summary_has_verdict_figures_findings_files_and_next_step() -> None:
+    screen = Screen()
+    print_summary(example_report(), OUT, console=screen.console)
+    words = screen.words
+    order = [
+        "int8 model ready, not compiled",
+        "Operators on Edge TPU 113 of 116 prediction 3 on the CPU",
+        "int8 against float 27.9 dB measured",
+        "Warnings dead-tensor",
+        "fix Calibrate with images",
+        "2 further findings worth knowing; --verbose tells.",
+        "Written to coco ssdlite-edgetpu",
+        "coco_ssdlite_int8.tflite 5.11 MiB",
+        "Next: Run this in the output folder",
+        "edgetpu_compiler -s coco_ssdlite_int8.tflite",
+    ]
+    places = [words.index(part) for part in order]
+    assert places == sorted(places)
+
+
+def test_verbose_tells_all_findings_with_their_evidence() -> None:
+    screen = Screen()
+    print_summary(example_report(), OUT, verbose=True, console=screen.console)
+    assert "Worth knowing float-output (2 times)" in screen.words
+    assert "evidence compiler log: 31 models with float output" in screen.words
+
+
+def test_a_compiled_model_shows_the_compiler_s_numbers() -> None:
+    screen = Screen()
+    print_summary(compiled_report(), OUT, console=screen.console)
+    assert "Operators on Edge TPU 113 of 116 compiler 3 on the CPU" in screen.words
+    assert "Next:" not in screen.words
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1", "cp1252"])
+@pytest.mark.parametrize("make", [example_report, compiled_report, blocked_report])
+def test_a_summary_fits_80_columns_in_every_encoding(make: object, encoding: str) -> None:
+    screen = Screen(encoding)
+    print_summary(make(), OUT, verbose=True, console=screen.console)  # type: ignore[operator]
+    assert max(len(line.rstrip()) for line in screen.text.splitlines()) <= 80
+
+
+def test_without_colour_there_are_no_escape_sequences(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    stream = io.StringIO()
+    print_summary(example_report(), OUT, console=Console(file=stream, force_terminal=True, width=80))
+    assert "\x1b[3" not in stream.getvalue()
+
+
+def test_a_name_from_a_model_cannot_act_on_the_terminal() -> None:
+    op = "conv\x1b]0;owned\x07[bold red]:boom:\u202e"
+    report = check_report(findings=[Finding("rule", "error", "Reason.", op=op)], model=op)
+    screen = Screen("ascii")
+    print_check(report, console=screen.console)
+    assert not {"\x1b", "\x07"} & set(screen.text)
+    assert "[bold red]:boom:\\u202e" in screen.words
+
+
+def test_a_check_groups_operators_like_the_compiler_and_puts_the_cpu_first() -> None:
+    screen = Screen()
+    print_check(check_report(), console=screen.console)
+    words = screen.words
+    assert "Prediction: 113 of 116 operators run on the Edge TPU" in words
+    assert "3 on the CPU, 1 Edge TPU partition" in words
+    order = ["Operator Count Runs on Status", f"CUSTOM 1 CPU {CPU_STATUS}", f"DEQUANTIZE 2 CPU {CPU_STATUS}"]
+    order += [f"ADD 10 Edge TPU {MAPPED}", f"CONV_2D 55 Edge TPU {MAPPED}"]
+    places = [words.index(part) for part in order]
+    assert places == sorted(places)
+    assert "Parameters on chip 4.75 MiB prediction of ~7.7 MiB, none streamed" in words
+    assert "Latency over USB 3 7.6 ms prediction 5.9 to 9.8 ms" in words
+
+
+def test_a_refused_model_says_so_with_reason_and_fix() -> None:
+    blocking = Finding("not-quantized", "error", "It computes in float.", fix="Run coralsmith convert.", op="conv")
+    screen = Screen()
+    print_check(check_report(findings=[blocking]), console=screen.console)
+    assert "Prediction: the Edge TPU compiler would refuse this model" in screen.words
+    assert "Errors not-quantized It computes in float. at conv fix Run coralsmith convert." in screen.words
+
+
+def test_a_compilation_shows_the_compiler_s_table_and_the_file() -> None:
+    screen = Screen()
+    print_compile(compilation(Path("out/m_edgetpu.tflite"), []), console=screen.console)
+    assert "Compiled: 55 of 56 operators run on the Edge TPU" in screen.words
+    assert "edgetpu_compiler 16.0.384591198, 1.2 s" in screen.words
+    assert f"CUSTOM 1 CPU {CPU_STATUS} CONV_2D 55 Edge TPU" in screen.words
+    assert "Written: out/m_edgetpu.tflite" in screen.words
+
+
+def test_a_failed_compilation_shows_why_and_no_file() -> None:
+    failure = Finding("compiler-timeout", "error", "The compiler was stopped.", fix="Give it more time.")
+    screen = Screen()
+    print_compile(compilation(None, [failure]), console=screen.console)
+    assert "Not compiled" in screen.words
+    assert "compiler-timeout The compiler was stopped. fix Give it more time." in screen.words
+    assert "Written" not in screen.words
+
+
+def test_a_quantized_file_says_what_it_was_calibrated_with() -> None:
+    screen = Screen()
+    result = QuantizedFile(Path("m_int8.tflite"), 5_361_664, 59, {"CONV_2D": 55}, [])
+    print_quantized(result, verbose=True, console=screen.console)
+    assert "5.11 MiB, calibrated with 59 images" in screen.words
+    assert "CONV_2D 55" in screen.words
+
+
+def test_a_head_shows_its_conventions_and_the_first_labels() -> None:
+    head = DetectionHead(
+        InputSpec((300, 320), 1 / 127.5, -1.0),
+        "boxes",
+        "scores",
+        np.full((1917, 4), 0.5, np.float32),
+        tuple(f"class {i}" for i in range(20)),
+        evidence="given in head.json",
+    )
+    screen = Screen()
+    print_head(head, console=screen.console)
+    assert "given in head.json" in screen.words
+    assert "Input 320x300 pixels -1 to 1, stretch" in screen.words
+    assert "Boxes boxes yxhw, scales 10, 10, 5, 5" in screen.words
+    assert "Anchors 1,917" in screen.words
+    assert "class 11 and 8 more" in screen.words
+
+
+def test_detections_are_listed_by_image() -> None:
+    screen = Screen()
+    found = {sample.image: sample.float_detections for sample in samples()}
+    print_detections(found, Path("drawn"), console=screen.console)
+    assert "000000001000.jpg dog 0.91 box 0.100, 0.200, 0.800, 0.600 person 0.77" in screen.words
+    assert "holiday photo (3).jpg nothing" in screen.words
+    assert "Pictures: drawn" in screen.words
+
+
+def test_of_many_detections_the_best_are_listed() -> None:
+    screen = Screen()
+    found = {"a.jpg": samples()[0].float_detections * 10}
+    print_detections(found, None, console=screen.console)
+    assert screen.words.count("box") == 10
+    assert "and 10 more" in screen.words
