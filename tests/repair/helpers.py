@@ -10,6 +10,7 @@ import numpy as np
 from coralsmith.graph import Array, Attribute, Graph, Op, Tensor
 from coralsmith.graph.executor import Executor, random_inputs, real_outputs
 from coralsmith.repair import Change, Refusal, RepairPass
+from tests.builders import CONVOLUTION, op, random_constant
 
 
 def kinds(graph: Graph) -> list[str]:
@@ -24,6 +25,19 @@ def raw_op(
     first = next((tensor for tensor in inputs if tensor is not None and not tensor.is_constant), None)
     dtype: Any = np.float32 if first is None else first.dtype
     return Op(kind, list(inputs), [Tensor(name, shape, np.dtype(dtype))], dict(attributes))
+
+
+def window_op(kind: str, source: Tensor, name: str, *, kernel: int = 3, **attributes: Attribute) -> Op:
+    """A convolution (four filters), depthwise convolution or pooling with random weights and bias."""
+    channels = source.shape[3]
+    if kind.endswith("POOL_2D"):
+        plain = {key: value for key, value in CONVOLUTION.items() if "dilation" not in key}
+        sides: dict[str, Attribute] = {"filter_width": kernel, "filter_height": kernel}
+        return op(kind, [source], name, **{**plain, **sides, **attributes})
+    shape = (4, kernel, kernel, channels) if kind == "CONV_2D" else (1, kernel, kernel, channels)
+    filters = 4 if kind == "CONV_2D" else channels
+    inputs: list[Tensor | None] = [source, random_constant("weights", shape), random_constant("bias", (filters,))]
+    return op(kind, inputs, name, **{**CONVOLUTION, **attributes})
 
 
 def outputs(graph: Graph, inputs: Sequence[Array]) -> list[Array]:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from coralsmith.graph import Graph, Quant
+from coralsmith.graph import Attribute, Graph, Quant
 from coralsmith.repair.add_n import SplitAddN
 from coralsmith.repair.division import DivideByMultiplying
 from coralsmith.repair.fuse_activation import FuseActivation, UnfusePoolActivation
@@ -19,9 +19,9 @@ from tests.repair.helpers import applied, apply, kinds, outputs, refused
 PLAIN = {"fused_activation_function": "NONE"}
 
 
-def unary(kind: str, **attributes: object) -> Graph:
+def unary(kind: str, **attributes: Attribute) -> Graph:
     source = activation("input", (1, 4, 5, 6))
-    return graph([op(kind, [source], "result", **attributes)], [source])  # type: ignore[arg-type]
+    return graph([op(kind, [source], "result", **attributes)], [source])
 
 
 def test_hard_swish_becomes_add_relu6_mul_mul() -> None:

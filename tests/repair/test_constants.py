@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from coralsmith.graph import Graph, Op
+from coralsmith.errors import UsageError
+from coralsmith.graph import Graph, Op, Tensor
 from coralsmith.graph.executor import Executor
 from coralsmith.repair.fold_constants import FoldConstants
 from coralsmith.repair.static_batch import StaticBatch
@@ -15,7 +17,7 @@ from tests.repair.helpers import applied, apply, kinds, raw_op, refused
 SLICE = dict.fromkeys(("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask"), 0)
 
 
-def vector(name: str, *values: int) -> object:
+def vector(name: str, *values: int) -> Tensor:
     return constant(name, values, np.int32)
 
 
@@ -26,7 +28,7 @@ def keras_reshape(batch: int | None) -> Graph:
     entry = op("TANH", [source], "entry")
     shape = raw_op("SHAPE", [entry.output], "shape", (4,), out_type="INT32")
     bounds = [vector("begin", 0), vector("end", 1), vector("strides", 1)]
-    first = raw_op("STRIDED_SLICE", [shape.output, *bounds], "batch", (), **SLICE, shrink_axis_mask=1)  # type: ignore[list-item]
+    first = raw_op("STRIDED_SLICE", [shape.output, *bounds], "batch", (), **SLICE, shrink_axis_mask=1)
     shape.output.dtype = first.output.dtype = np.dtype(np.int32)
     sizes = [first.output, constant("minus_one", -1, np.int32), constant("six", 6, np.int32)]
     pack = raw_op("PACK", sizes, "target", (3,), values_count=3, axis=0)
@@ -71,7 +73,7 @@ def test_weights_of_16_bits_become_float32() -> None:
 
 def test_a_minus_one_in_a_shape_is_spelled_out() -> None:
     source = activation("input", (1, 4, 5, 6))
-    model = graph([op("RESHAPE", [source, vector("shape", 1, -1, 6)], "result")], [source])  # type: ignore[list-item]
+    model = graph([op("RESHAPE", [source, vector("shape", 1, -1, 6)], "result")], [source])
     target = applied(FoldConstants(), model).ops[0].required_input("shape")
     assert target.data is not None and target.data.tolist() == [1, 20, 6]
 
@@ -82,12 +84,11 @@ def test_nothing_is_folded_where_all_depends_on_the_image() -> None:
 
 
 def test_what_the_interpreter_cannot_compute_stays_and_says_so() -> None:
-    """GATHER out of bounds."""
-    source = activation("input", (1, 4))
-    table, index = constant("table", [1.0, 2.0, 3.0, 4.0], np.float32), vector("index", 9)
-    gather = raw_op("GATHER", [table, index], "picked", (1,), axis=0, batch_dims=0)  # type: ignore[list-item]
-    total = op("ADD", [source, gather.output], "result", fused_activation_function="NONE")
-    model = graph([gather, total], [source])
+    """The interpreter has no TANH of float64."""
+    source = activation("input", (1, 2))
+    curve = raw_op("TANH", [constant("numbers", [1.0, 2.0], np.float64)], "curve", (2,))
+    total = op("ADD", [source, curve.output], "result", fused_activation_function="NONE")
+    model = graph([curve, total], [source])
     outcome = FoldConstants().apply(model.copy())
     assert len(outcome) == 1 and "cannot compute" in outcome[0].reason
 
@@ -113,6 +114,12 @@ def test_outputs_that_nobody_reads_go_with_what_made_them() -> None:
     assert [change.before[0].name for change in changes] == ["features"]
     result, _, _ = apply(RemoveUnused(), model)
     assert kinds(result) == ["TANH"] and [tensor.name for tensor in result.outputs] == ["boxes"]
+
+
+def test_asking_for_an_output_that_is_not_there_is_an_error() -> None:
+    source = activation("input", (1, 4))
+    with pytest.raises(UsageError, match="'scores'"):
+        drop_outputs(graph([op("TANH", [source], "boxes")], [source]), frozenset({"boxes", "scores"}))
 
 
 def test_equal_constants_share_one_array_but_stay_apart() -> None:

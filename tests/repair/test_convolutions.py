@@ -7,36 +7,27 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from coralsmith.graph import Graph
+from coralsmith.graph import Attribute, Graph
 from coralsmith.graph.versions import legal_version
 from coralsmith.repair.dilation import RestoreDilation
 from coralsmith.repair.fully_connected import FlattenFullyConnected
 from coralsmith.repair.grouped_convolution import SplitGroups
 from tests.builders import CONVOLUTION, activation, constant, graph, op, random_constant
-from tests.repair.helpers import applied, kinds, raw_op, refused
+from tests.repair.helpers import applied, kinds, raw_op, refused, window_op
 
-VALID = {**CONVOLUTION, "padding": "VALID"}
+VALID: dict[str, Attribute] = {"padding": "VALID"}
 
 
 def emulated_dilation(
-    size: int, rate: int, paddings: tuple[int, int], crop: int, kind: str = "CONV_2D", **attributes: object
+    size: int, rate: int, paddings: tuple[int, int], crop: int, kind: str = "CONV_2D", **attributes: Attribute
 ) -> Graph:
-    """SPACE_TO_BATCH_ND, a 3x3 convolution, BATCH_TO_SPACE_ND over [1, size, size, 2]."""
-    source = activation("input", (1, size, size, 2))
+    """SPACE_TO_BATCH_ND, a 3x3 convolution, BATCH_TO_SPACE_ND over [1, size, size, 4]."""
+    source = activation("input", (1, size, size, 4))
     block = constant("block", [rate, rate], np.int32)
     side = (size + sum(paddings)) // rate
     pads = constant("paddings", [paddings, paddings], np.int32)
-    phases = raw_op("SPACE_TO_BATCH_ND", [source, block, pads], "phases", (rate * rate, side, side, 2))
-    filters = random_constant("weights", (4, 3, 3, 2) if kind == "CONV_2D" else (1, 3, 3, 4))
-    options = {**VALID, **({} if kind == "CONV_2D" else {"depth_multiplier": 2}), **attributes}
-    inputs = [phases.output, filters, random_constant("bias", (4,))]
-    conv = op(
-        kind,
-        inputs,
-        "conv",
-        fused_activation_function="RELU",
-        **{k: v for k, v in options.items() if k != "fused_activation_function"},
-    )  # type: ignore[arg-type]
+    phases = raw_op("SPACE_TO_BATCH_ND", [source, block, pads], "phases", (rate * rate, side, side, 4))
+    conv = window_op(kind, phases.output, "conv", **{**VALID, "fused_activation_function": "RELU", **attributes})
     crops = constant("crops", [(0, crop), (0, crop)], np.int32)
     result = conv.output.shape[1] * rate - crop
     back = raw_op("BATCH_TO_SPACE_ND", [conv.output, block, crops], "result", (1, result, result, 4))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from coralsmith.errors import GraphInvariantError
-from coralsmith.graph import Graph, Op
+from coralsmith.graph import Attribute, Graph, Op
 from coralsmith.repair import Change, Refusal, RepairPass, repair
 from coralsmith.repair.samples import EXACT_TOLERANCE, Difference, Samples
 from coralsmith.repair.workbench import MAX_ROUNDS, Workbench
@@ -19,7 +19,7 @@ from tests.repair.helpers import assert_same_function, kinds, raw_op
 PLAIN = {"fused_activation_function": "NONE"}
 
 
-def swish_net(kind: str = "HARD_SWISH", **attributes: object) -> Graph:
+def swish_net(kind: str = "HARD_SWISH", **attributes: Attribute) -> Graph:
     """Convolution, an activation, convolution."""
     source = activation("input", (1, 8, 8, 3))
     first = op(
@@ -28,7 +28,7 @@ def swish_net(kind: str = "HARD_SWISH", **attributes: object) -> Graph:
         "first",
         **CONVOLUTION,
     )
-    act = op(kind, [first.output], "act", **attributes)  # type: ignore[arg-type]
+    act = op(kind, [first.output], "act", **attributes)
     last = op(
         "CONV_2D",
         [act.output, random_constant("w2", (2, 3, 3, 4)), random_constant("b2", (2,))],

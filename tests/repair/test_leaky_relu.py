@@ -29,7 +29,7 @@ def prelu(alpha: Tensor) -> Graph:
 
 
 def repair_pass(model: Graph, **options: object) -> ReplaceLeakyRelu:
-    return ReplaceLeakyRelu(Samples.of(model, None), **options)  # type: ignore[arg-type]
+    return ReplaceLeakyRelu(Samples.of(model, None), **options)
 
 
 def prefer(kind: str) -> object:

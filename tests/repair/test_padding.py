@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coralsmith.graph import Graph, Op, Quant
+from coralsmith.graph import Attribute, Graph, Quant
 from coralsmith.graph.shapes import same_padding
 from coralsmith.repair.padding import FoldPadding
-from tests.builders import CONVOLUTION, activation, constant, graph, op, random_constant
-from tests.repair.helpers import applied, apply, assert_same_function, kinds, refused
+from tests.builders import CONVOLUTION, activation, constant, graph, op
+from tests.repair.helpers import applied, apply, assert_same_function, kinds, refused, window_op
 
+STRIDE_2: dict[str, Attribute] = {"stride_h": 2, "stride_w": 2}
+VALID: dict[str, Attribute] = {"padding": "VALID"}
 LOWEST = float(np.finfo(np.float32).min)
 
 
@@ -21,38 +23,24 @@ def padded(
     size: tuple[int, int],
     paddings: list[list[int]],
     *,
-    kernel: int = 3,
     fill: float | None = None,
     activated: bool = False,
-    **attributes: object,
+    kernel: int = 3,
+    **attributes: Attribute,
 ) -> Graph:
     """[RELU,] PAD or PADV2, then a VALID operator."""
     source = activation("input", (1, *size, 3))
-    ops: list[Op] = [op("RELU", [source], "activated")] if activated else []
+    ops = [op("RELU", [source], "activated")] if activated else []
     amounts = constant("paddings", paddings, np.int32)
     value = [] if fill is None else [constant("fill", fill, np.float32)]
     data = ops[-1].output if ops else source
-    ops.append(op("PAD" if fill is None else "PADV2", [data, amounts, *value], "padded"))
-    options = {**CONVOLUTION, "padding": "VALID", **attributes}
-    if kind.endswith("POOL_2D"):
-        options = {k: v for k, v in options.items() if "dilation" not in k}
-        ops.append(op(kind, [ops[-1].output], "result", filter_width=kernel, filter_height=kernel, **options))  # type: ignore[arg-type]
-    else:
-        shape = (4, kernel, kernel, 3) if kind == "CONV_2D" else (1, kernel, kernel, 3)
-        inputs = [
-            ops[-1].output,
-            random_constant("weights", shape),
-            random_constant("bias", (shape[0 if shape[0] > 1 else 3],)),
-        ]
-        ops.append(op(kind, inputs, "result", **options))  # type: ignore[arg-type]
-    return graph(ops, [source])
+    pad = op("PAD" if fill is None else "PADV2", [data, amounts, *value], "padded")
+    last = window_op(kind, pad.output, "result", kernel=kernel, **{**VALID, **attributes})
+    return graph([*ops, pad, last], [source])
 
 
 def around(rows: tuple[int, int], columns: tuple[int, int]) -> list[list[int]]:
     return [[0, 0], list(rows), list(columns), [0, 0]]
-
-
-STRIDE_2 = {"stride_h": 2, "stride_w": 2}
 
 
 @pytest.mark.parametrize("kind", ["CONV_2D", "DEPTHWISE_CONV_2D"])
@@ -66,7 +54,7 @@ STRIDE_2 = {"stride_h": 2, "stride_w": 2}
     ],
 )
 def test_a_pad_like_same_is_folded(
-    kind: str, size: int, rows: tuple[int, int], attributes: dict[str, int]
+    kind: str, size: int, rows: tuple[int, int], attributes: dict[str, Attribute]
 ) -> None:
     result = applied(FoldPadding(), padded(kind, (size, size), around(rows, rows), **attributes))
     assert kinds(result) == [kind]
@@ -82,16 +70,8 @@ def test_a_pad_like_same_is_folded(
         ([[0, 0], [1, 1], [1, 1], [0, 1]], {}),
     ],
 )
-def test_a_pad_unlike_same_stays_and_says_why(paddings: list[list[int]], attributes: dict[str, int]) -> None:
-    kernel_fits_channels = paddings[3] == [0, 0]
-    if not kernel_fits_channels:
-        source = activation("input", (1, 8, 8, 3))
-        pad = op("PAD", [source, constant("paddings", paddings, np.int32)], "padded")
-        conv = op("CONV_2D", [pad.output, random_constant("weights", (4, 3, 3, 4))], "result",
-                  **{**CONVOLUTION, "padding": "VALID"})  # fmt: skip
-        model = graph([pad, conv], [source])
-    else:
-        model = padded("CONV_2D", (8, 8), paddings, **attributes)
+def test_a_pad_unlike_same_stays_and_says_why(paddings: list[list[int]], attributes: dict[str, Attribute]) -> None:
+    model = padded("CONV_2D", (8, 8), paddings, **attributes)
     (reason,) = refused(FoldPadding(), model)
     assert "SAME" in reason or "channels" in reason
 
@@ -109,16 +89,8 @@ def test_a_fill_other_than_zero_stays() -> None:
 def test_every_reader_is_judged_for_itself() -> None:
     source = activation("input", (1, 8, 8, 3))
     pad = op("PAD", [source, constant("paddings", around((1, 1), (1, 1)), np.int32)], "padded")
-    valid = {**CONVOLUTION, "padding": "VALID"}
-    one = op(
-        "CONV_2D", [pad.output, random_constant("w1", (4, 3, 3, 3)), random_constant("b", (4,))], "one", **valid
-    )
-    two = op(
-        "CONV_2D",
-        [pad.output, random_constant("w2", (4, 3, 3, 3)), random_constant("b", (4,))],
-        "two",
-        **{**valid, **STRIDE_2},
-    )
+    one = window_op("CONV_2D", pad.output, "one", **VALID)
+    two = window_op("CONV_2D", pad.output, "two", **VALID, **STRIDE_2)
     result = applied(FoldPadding(), graph([pad, one, two], [source], [one.output, two.output]))
     assert sorted(kinds(result)) == ["CONV_2D", "CONV_2D", "PAD"]
 
@@ -169,7 +141,7 @@ def test_whatever_is_folded_computes_the_same(
     stride: int,
     fill: float | None,
 ) -> None:
-    steps = {"stride_h": stride, "stride_w": stride}
+    steps: dict[str, Attribute] = {"stride_h": stride, "stride_w": stride}
     model = padded("CONV_2D", size, around(rows, columns), kernel=kernel, fill=fill, **steps)
     result, changes, _ = apply(FoldPadding(), model)
     if (rows, columns) == tuple(same_padding(length, kernel, stride) for length in size):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coralsmith.graph import Graph, Op, Tensor
+from coralsmith.graph import Attribute, Graph, Op, Tensor
 from coralsmith.repair.scale_shift import DeferFactor, FoldIntoProducer, FoldIntoReaders
 from tests.builders import CONVOLUTION, activation, constant, graph, op, random_constant
 from tests.repair.helpers import applied, kinds, refused
@@ -21,7 +21,7 @@ def per_channel(channels: int, seed: int = 5) -> Tensor:
     return random_constant("values", (channels,), seed, spread=2.0)
 
 
-def linear(kind: str, source: Tensor, name: str = "linear", **attributes: object) -> Op:
+def linear(kind: str, source: Tensor, name: str = "linear", **attributes: Attribute) -> Op:
     """A linear operator of six outputs over [1, 5, 5, 3], or over vectors of 3."""
     if kind == "FULLY_CONNECTED":
         return op(kind, [source, random_constant("weights", (6, CHANNELS)), random_constant("bias", (6,))], name,
@@ -29,21 +29,21 @@ def linear(kind: str, source: Tensor, name: str = "linear", **attributes: object
     shape = (6, 3, 3, CHANNELS) if kind == "CONV_2D" else (1, 3, 3, 6)
     options = {**CONVOLUTION, **({"depth_multiplier": 2} if kind != "CONV_2D" else {}), **attributes}
     inputs = [source, random_constant("weights", shape), random_constant("bias", (6,))]
-    return op(kind, inputs, name, **options)  # type: ignore[arg-type]
+    return op(kind, inputs, name, **options)
 
 
 def entry(kind: str) -> Tensor:
     return activation("input", (1, CHANNELS) if kind == "FULLY_CONNECTED" else (1, 5, 5, CHANNELS))
 
 
-def behind(kind: str, arithmetic: str, values: Tensor, fused: str = "NONE", **attributes: object) -> Graph:
+def behind(kind: str, arithmetic: str, values: Tensor, fused: str = "NONE", **attributes: Attribute) -> Graph:
     source = entry(kind)
     first = linear(kind, source, **attributes)
     second = op(arithmetic, [first.output, values], "result", fused_activation_function=fused)
     return graph([first, second], [source])
 
 
-def before(kind: str, arithmetic: str, values: Tensor, **attributes: object) -> Graph:
+def before(kind: str, arithmetic: str, values: Tensor, **attributes: Attribute) -> Graph:
     source = entry(kind)
     first = op(arithmetic, [source, values], "scaled", **PLAIN)
     return graph([first, linear(kind, first.output, "result", **attributes)], [source])

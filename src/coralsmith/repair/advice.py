@@ -115,13 +115,14 @@ def _prelu(names: list[str]) -> Finding:
 
 def _approximated(change: Change, changes: Sequence[Change]) -> Finding:
     places = sum(other.pass_name == change.pass_name for other in changes)
+    noise = "" if change.sqnr is None else f", {change.sqnr:.1f} dB"
     return Finding(
         "repair-approximate",
         "warning",
         f"The repair '{change.pass_name}' changed what the model computes in {places} places: {change.reason}.",
         fix="Evaluate the model on labelled images, or tune it; `--repair exact` leaves it out.",
         op=change.after[-1].name if change.after else None,
-        measured=f"worst output difference {change.worst_difference:.3g} of its range, {change.sqnr:.1f} dB",
+        measured=f"worst output difference {change.worst_difference or 0:.3g} of its range{noise}",
         evidence="measured on the CPU interpreter",
     )
 

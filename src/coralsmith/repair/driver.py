@@ -81,6 +81,10 @@ def repair(
 
     Returns:
         The new graph and the account of every change.
+
+    Raises:
+        UsageError: `used_outputs` names an output that the graph does not have.
+        UnsupportedModelError: The size of an input is not known.
     """
     if mode == "off":
         return RepairResult(graph.copy())

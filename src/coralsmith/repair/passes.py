@@ -34,7 +34,8 @@ class Change:
         exact: Whether both forms compute the same real numbers.
         worst_difference: The largest difference of any graph output on the samples that the pass made, in parts
             of that output's range; None until measured.
-        sqnr: The lowest signal-to-noise ratio of any graph output in dB; None for an exact pass.
+        sqnr: The lowest signal-to-noise ratio of any graph output in dB; None where nothing changed it, as
+            for every exact pass.
     """
 
     pass_name: str

@@ -66,7 +66,7 @@ class FoldIntoProducer(RepairPass):
     """A per-channel MUL, ADD or SUB behind a convolution goes into its weights and bias."""
 
     name = "fold-scale-into-producer"
-    reason = "a convolution is linear: scaling its weights and bias scales its output"
+    reason = "a convolution is linear: a factor or offset of its output can stand in its weights and bias"
 
     def apply(self, graph: Graph) -> list[Change | Refusal]:
         """See the class."""
@@ -92,7 +92,7 @@ class FoldIntoReaders(RepairPass):
     """
 
     name = "fold-scale-into-readers"
-    reason = "a convolution is linear: scaling its weights for each input channel scales its input"
+    reason = "a convolution is linear: a factor or offset of its input can stand in its weights and bias"
 
     def apply(self, graph: Graph) -> list[Change | Refusal]:
         """See the class."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from coralsmith.errors import UsageError
 from coralsmith.graph import Array, Graph
 from coralsmith.repair.passes import Change, OpName, Refusal, RepairPass
 
@@ -45,7 +46,14 @@ def share_constants(graph: Graph) -> int:
 
 
 def drop_outputs(graph: Graph, used: frozenset[str]) -> list[Change]:
-    """Keep only the graph outputs with these names, in place; what made the others goes with `RemoveUnused`."""
+    """Keep only the graph outputs with these names, in place; what made the others goes with `RemoveUnused`.
+
+    Raises:
+        UsageError: The graph has no output of such a name.
+    """
+    missing = used - {tensor.name for tensor in graph.outputs}
+    if missing:
+        raise UsageError(f"The model has no output called {', '.join(map(repr, sorted(missing)))}.")
     dropped = [tensor for tensor in graph.outputs if tensor.name not in used]
     graph.outputs = [tensor for tensor in graph.outputs if tensor.name in used]
     producers = graph.producers()

@@ -88,5 +88,5 @@ class Workbench:
 
 
 def _measured(change: Change, difference: Difference) -> Change:
-    sqnr = None if change.exact else difference.sqnr
+    sqnr = None if change.exact or difference.worst == 0.0 else difference.sqnr
     return replace(change, worst_difference=difference.worst, sqnr=sqnr)
