@@ -1,0 +1,123 @@
+"""The command line: exit codes, JSON purity, and what it never imports."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tiny_detector import write_photos, write_tiny_detector
+
+HEAVY = ("tensorflow", "torch", "keras", "jax")
+
+
+def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "coralsmith", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False, timeout=120)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_tiny_detector(tmp_path)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return write_photos(tmp_path / "photos")
+
+
+def test_every_command_of_this_release_shows_help_with_an_example() -> None:
+    for command in ("convert", "check", "quantize", "compile", "head", "detect", "demo"):
+        shown = run(command, "--help")
+        assert shown.returncode == 0
+        assert f"coralsmith {command}" in shown.stdout
+        assert "Example" in shown.stdout
+
+
+def test_convert_writes_into_a_folder_named_after_the_model(model: Path, photos: Path, tmp_path: Path) -> None:
+    done = run("convert", model, "--images", photos, "--compiler", "none", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "tiny-edgetpu" / "tiny_int8.tflite").is_file()
+    assert "not compiled" in done.stdout
+
+
+def test_json_is_one_document_and_nothing_else(model: Path, photos: Path, tmp_path: Path) -> None:
+    done = run("convert", model, "--images", photos, "--json", "--out", tmp_path / "out")
+    assert json.loads(done.stdout)["verdict"]["status"] == "int8-ready"
+
+
+def test_check_of_a_float_model_ends_with_1_because_the_compiler_would_refuse_it(model: Path) -> None:
+    done = run("check", model, "--json")
+    assert done.returncode == 1
+    document = json.loads(done.stdout)
+    assert document["schema"] == "coralsmith/check/1"
+    assert "not-quantized" in [finding["rule"] for finding in document["findings"]]
+
+
+def test_check_of_an_int8_model_ends_with_0(model: Path, photos: Path, tmp_path: Path) -> None:
+    assert run("quantize", model, "--images", photos, "-o", tmp_path / "int8.tflite").returncode == 0
+    done = run("check", tmp_path / "int8.tflite", "--json")
+    document = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert document["ops_edgetpu"] == document["ops_total"]
+
+
+def test_detect_gives_the_detections_of_each_image_and_draws_them(
+    model: Path, photos: Path, tmp_path: Path
+) -> None:
+    image = next(photos.glob("*.png"))
+    done = run("detect", model, image, "--min-score", "0.2", "--draw", tmp_path / "drawn", "--json")
+    found = json.loads(done.stdout)[str(image)]
+    assert set(found[0]) == {"label", "class_id", "score", "box"}
+    assert found[0]["label"] in ("left", "right")
+    assert len(list((tmp_path / "drawn").glob("*.jpg"))) == 1
+
+
+def test_head_shows_and_writes_the_head(model: Path, tmp_path: Path) -> None:
+    done = run("head", model, "-o", tmp_path / "copy.json", "--json")
+    assert json.loads(done.stdout)["schema"] == "coralsmith/head/1"
+    assert json.loads((tmp_path / "copy.json").read_text())["labels"] == ["left", "right"]
+
+
+def test_wrong_input_ends_with_2_and_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "broken.tflite").write_bytes(b"\x1c\x00\x00\x00TFL3 and nothing behind it")
+    done = run("check", tmp_path / "broken.tflite")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error:")
+    assert "Traceback" not in done.stderr
+
+
+def test_an_error_under_json_is_a_document_too(tmp_path: Path) -> None:
+    done = run("check", tmp_path / "missing.tflite", "--json")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["schema"] == "coralsmith/error/1"
+
+
+def test_compile_without_a_compiler_ends_with_3_and_the_command_to_run(model: Path, tmp_path: Path) -> None:
+    done = run("compile", model, "--compiler", tmp_path / "edgetpu_compiler")
+    assert done.returncode == 3
+
+
+def test_wrong_use_ends_with_2() -> None:
+    assert run("convert").returncode == 2
+    assert run("check", "x.tflite", "--min-runtime", "99").returncode == 2
+
+
+def test_light_commands_never_import_a_framework_or_the_interpreter(model: Path) -> None:
+    script = (
+        "import sys; from coralsmith.check_model import check; check(sys.argv[1]); "
+        "print([m for m in sys.modules if m.split('.')[0] in sys.argv[2:] or m.endswith('interpreter')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(model), *HEAVY], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_importing_coralsmith_imports_nothing_else_of_it() -> None:
+    script = "import sys, coralsmith; print([m for m in sys.modules if m.startswith('coralsmith.')])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

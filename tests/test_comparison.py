@@ -1,0 +1,35 @@
+"""How many of the float model's detections the int8 model finds again."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from coralsmith.comparison import matches
+from coralsmith.detection.detections import Detections
+
+
+def detections(*rows: tuple[float, float, float, float, int]) -> Detections:
+    table = np.array(rows, np.float32).reshape(-1, 5)
+    return Detections(table[:, :4], table[:, 4].astype(np.int64), np.full(len(table), 0.9, np.float32))
+
+
+BOX = (0.1, 0.1, 0.5, 0.5)
+NEAR = (0.12, 0.1, 0.52, 0.5)
+FAR = (0.6, 0.6, 0.9, 0.9)
+
+
+def test_the_same_box_of_the_same_class_is_found_again() -> None:
+    assert matches(detections((*BOX, 0)), detections((*NEAR, 0))) == 1
+
+
+def test_another_class_or_place_is_not() -> None:
+    assert matches(detections((*BOX, 0)), detections((*BOX, 1), (*FAR, 0))) == 0
+
+
+def test_one_detection_answers_for_one_object_only() -> None:
+    assert matches(detections((*BOX, 0), (*NEAR, 0)), detections((*BOX, 0))) == 1
+
+
+def test_nothing_matches_nothing() -> None:
+    assert matches(detections(), detections((*BOX, 0))) == 0
+    assert matches(detections((*BOX, 0)), detections()) == 0
