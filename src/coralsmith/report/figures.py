@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from coralsmith.edgetpu.memory import ON_CHIP_BYTES
 from coralsmith.report import wording
-from coralsmith.report.document import ConversionReport
+
+if TYPE_CHECKING:
+    from coralsmith.report.document import ConversionReport
 
 Basis = Literal["measured", "predicted", "compiler"]
 

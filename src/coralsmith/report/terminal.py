@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.text import Text
 
 from coralsmith.report import wording
-from coralsmith.report.document import ConversionReport, DetectionRecord, VerdictStatus
 from coralsmith.report.figures import BASES, key_figures, memory_figure
 from coralsmith.report.terminal_parts import findings, headline, operator_table, pairs_table, safe
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from coralsmith.compiler.run import Compilation
     from coralsmith.detection.head import DetectionHead
     from coralsmith.quantize_file import QuantizedFile
+    from coralsmith.report.document import ConversionReport, DetectionRecord, VerdictStatus
 
 _COLOURS: Final[dict[VerdictStatus, str]] = {"compiled": "green", "int8-ready": "blue", "blocked": "red"}
 _TARGET_ORDER: Final = ("cpu", "unknown", "edgetpu")
@@ -48,14 +48,17 @@ def print_summary(
 def print_check(report: CheckReport, *, verbose: bool = False, console: Console | None = None) -> None:
     """Whether a model will run on the Edge TPU: the prediction, what blocks it, operators by kind, memory."""
     console = console or _standard_output()
-    counts = [f"{report.ops_cpu} on the CPU", f"{report.ops_unknown} unknown" if report.ops_unknown else ""]
+    counts = [
+        f"{report.ops_cpu or 'none'} on the CPU",
+        f"{report.ops_unknown} unknown" if report.ops_unknown else "",
+    ]
     if report.is_refused:
         title, colour = "Prediction: the Edge TPU compiler would refuse this model", "red"
     else:
         title = f"Prediction: {report.ops_edgetpu} of {report.ops_total} operators run on the Edge TPU"
         colour = "green" if report.ops_cpu + report.ops_unknown == 0 else "blue"
         counts.append(wording.count(report.partitions, "Edge TPU partition"))
-    headline(console, title, ", ".join(filter(None, counts)), name=report.model, colour=colour)
+    headline(console, title, ", ".join(filter(None, counts)), name=Path(report.model).name, colour=colour)
     rows = _grouped((op.kind, op.target, op.status) for op in report.ops)
     operator_table(console, rows)
     console.print()
