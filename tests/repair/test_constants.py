@@ -85,10 +85,10 @@ def test_nothing_is_folded_where_all_depends_on_the_image() -> None:
 
 def test_what_the_interpreter_cannot_compute_stays_and_says_so() -> None:
     """The interpreter has no TANH of float64."""
-    source = activation("input", (1, 2))
-    curve = raw_op("TANH", [constant("numbers", [1.0, 2.0], np.float64)], "curve", (2,))
-    total = op("ADD", [source, curve.output], "result", fused_activation_function="NONE")
-    model = graph([curve, total], [source])
+    source, curve = activation("input", (1, 2), np.float64), activation("curve", (2,), np.float64)
+    tanh = Op("TANH", [constant("numbers", [1.0, 2.0], np.float64)], [curve])
+    total = op("ADD", [source, curve], "result", fused_activation_function="NONE")
+    model = graph([tanh, total], [source])
     outcome = FoldConstants().apply(model.copy())
     assert len(outcome) == 1 and "cannot compute" in outcome[0].reason
 

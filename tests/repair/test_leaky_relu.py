@@ -88,8 +88,9 @@ def test_a_negative_slope_is_refused() -> None:
 
 def test_a_quantized_one_is_refused() -> None:
     source = activation("input", SHAPE, np.int8, Quant.per_tensor(0.1, 0))
-    model = graph([op("LEAKY_RELU", [source], "result", alpha=0.1)], [source])
-    model.outputs[0].quant = Quant.per_tensor(0.1, 0)
+    quantized = op("LEAKY_RELU", [source], "result", alpha=0.1)
+    quantized.output.quant = Quant.per_tensor(0.1, 0)
+    model = graph([quantized], [source])
     assert refused(repair_pass(model), model) == ["the model is quantized already: repair the float model"]
 
 

@@ -113,7 +113,7 @@ def _forms(rewriter: Rewriter, movement: Movement) -> Iterator[list[Op]]:
 
 def _upsampling_factors(source: tuple[int, ...], result: tuple[int, ...]) -> tuple[int, int] | None:
     """By what height and width grow, where only they do and by whole factors."""
-    if len(source) != 4 or len(result) != 4 or (source[0], source[3]) != (result[0], result[3]):
+    if len(source) != 4 or len(result) != 4 or (source[0], source[3]) != (result[0], result[3]) or 0 in source:
         return None
     (height, rest_h), (width, rest_w) = divmod(result[1], source[1]), divmod(result[2], source[2])
     if rest_h or rest_w or height * width <= 1:
