@@ -36,9 +36,10 @@ def random_constant(name: str, shape: tuple[int, ...], seed: int = 0, spread: fl
 
 
 def op(kind: str, inputs: list[Tensor | None], name: str, dtype: Any = None, **attributes: Attribute) -> Op:
-    """An operator with one output whose shape follows from the inputs."""
+    """An operator with one output: its shape follows from the inputs, its scale is that of the first one."""
     first = next(tensor for tensor in inputs if tensor is not None and not tensor.is_constant)
     output = Tensor(name, (), np.dtype(dtype or first.dtype))
+    output.quant = first.quant if output.dtype == first.dtype else None
     result = Op(kind, inputs, [output], dict(attributes))
     shapes = infer_shapes(result)
     assert shapes is not None, f"no shape rule for {kind}"

@@ -318,6 +318,6 @@ class Graph:
         from coralsmith.errors import GraphInvariantError
         from coralsmith.graph.verify import violations
 
-        broken = violations(self)
+        broken = list(violations(self))
         if broken:
             raise GraphInvariantError(f"After {step} the graph is broken: {broken[0]} ({len(broken)} in all).")

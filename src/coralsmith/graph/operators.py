@@ -85,6 +85,8 @@ OPERATORS: Final = MappingProxyType(
         "RESIZE_NEAREST_NEIGHBOR": OperatorSpec(("input", "size"), "ResizeNearestNeighborOptions", 2),
         "SPACE_TO_DEPTH": _unary("SpaceToDepthOptions"),
         "DEPTH_TO_SPACE": _unary("DepthToSpaceOptions"),
+        "SPACE_TO_BATCH_ND": OperatorSpec(("input", "block_shape", "paddings"), "SpaceToBatchNDOptions", 3),
+        "BATCH_TO_SPACE_ND": OperatorSpec(("input", "block_shape", "crops"), "BatchToSpaceNDOptions", 3),
         "SOFTMAX": _unary("SoftmaxOptions"),
         "LOG_SOFTMAX": _unary("LogSoftmaxOptions"),
         "LEAKY_RELU": _unary("LeakyReluOptions"),

@@ -61,10 +61,18 @@ def parse_tflite(content: bytes, origin: str = "the model") -> Graph:
         raise MalformedModelError(
             f"{origin} is damaged: {error}.", hint="Export or download the model again."
         ) from error
-    broken = violations(graph)
-    if broken:
-        raise MalformedModelError(f"{origin} is not a valid model: {broken[0]}.")
+    for problem in violations(graph):
+        raise MalformedModelError(f"{origin} is not a valid model: {problem}.")
     return graph
+
+
+def _without_weights(variable: str) -> UnsupportedModelError:
+    """The error for a file that refers to variables, as some conversions of Keras 3 models silently write it."""
+    return UnsupportedModelError(
+        f"The model reads the variable '{variable}' (VAR_HANDLE, READ_VARIABLE): its weights are not in the file.",
+        hint="TFLiteConverter.from_concrete_functions with a Keras 3 model writes such files unwarned. Give "
+        "coralsmith the .keras file, or convert with model.export(folder) and from_saved_model(folder).",
+    )
 
 
 class _Reader:
@@ -117,6 +125,8 @@ class _Reader:
         type_number = table.Type()
         if type_number not in names.NUMPY_TYPES:
             type_name = names.TYPE_NAMES.get(type_number, f"type {type_number}")
+            if type_name in ("RESOURCE", "VARIANT"):
+                raise _without_weights(name)
             raise UnsupportedModelError(f"Tensor '{name}' has the element type {type_name}.")
         if table.Sparsity() is not None:
             raise UnsupportedModelError(

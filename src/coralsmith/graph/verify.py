@@ -6,12 +6,15 @@ tensors, sane attributes, shapes that follow from the inputs, quantization that 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 
+from coralsmith.graph.element_types import type_violations
 from coralsmith.graph.model import Graph, Op, Tensor
+from coralsmith.graph.operands import Shape
 from coralsmith.graph.operators import OPERATORS
 from coralsmith.graph.shapes import infer_shapes
 
@@ -25,20 +28,28 @@ _POSITIVE_ATTRIBUTES: Final = (
     "block_size",
     "num_splits",
 )
-MAX_ACTIVATION_BYTES: Final = 1 << 32
+MAX_ACTIVATION_BYTES: Final = 1 << 31
 MAX_RANK: Final = 8
+_SMALLEST_SCALE: Final = np.finfo(np.float32).tiny  # kernels that divide by smaller ones crash
 _QUANTIZED_TYPES: Final = (np.dtype(np.int8), np.dtype(np.uint8))
 
 
-def violations(graph: Graph) -> list[str]:
-    """What is wrong with `graph`, each in one phrase; empty for a valid graph."""
-    return [*_flow(graph), *_tensors(graph), *(broken for op in graph.ops for broken in _operator(op))]
+def violations(graph: Graph) -> Iterator[str]:
+    """What is wrong with `graph`, each in one phrase; nothing for a valid graph."""
+    yield from _flow(graph)
+    yield from _tensors(graph)
+    known = {tensor: tensor.shape for tensor in graph.inputs}
+    for op in graph.ops:
+        problem = next(_operator(op, known), None)
+        if problem is not None:
+            yield f"{op.kind} '{op.name}': {problem}"
 
 
 def _flow(graph: Graph) -> Iterator[str]:
-    """Each value has one producer that runs before its readers."""
+    """Each value has one source that comes before its readers."""
     available = set(graph.inputs)
-    produced: set[Tensor] = set()
+    if len(available) < len(graph.inputs) or any(tensor.is_constant for tensor in available):
+        yield "an input is constant or listed twice"
     for op in graph.ops:
         for tensor in op.inputs:
             if tensor is None or tensor.is_constant or tensor.is_variable:
@@ -46,10 +57,9 @@ def _flow(graph: Graph) -> Iterator[str]:
             if tensor not in available:
                 yield f"{op.kind} '{op.name}' reads '{tensor.name}' before anything writes it"
         for tensor in op.outputs:
-            if tensor in produced or tensor in graph.inputs or tensor.is_constant:
+            if tensor in available or tensor.is_constant:
                 yield f"{op.kind} writes '{tensor.name}', which has another source"
-        available.update(op.outputs)
-        produced.update(op.outputs)
+            available.add(tensor)
     for tensor in graph.outputs:
         if tensor not in available and not tensor.is_constant:
             yield f"nothing writes the output '{tensor.name}'"
@@ -62,6 +72,8 @@ def _tensors(graph: Graph) -> Iterator[str]:
         yield f"the activations take {activation_bytes} bytes, more than {MAX_ACTIVATION_BYTES}"
     for tensor in tensors:
         data = tensor.data
+        if data is None and tensor.elements == 0:
+            yield f"tensor '{tensor.name}' of shape {list(tensor.shape)} has no elements"
         if data is not None and (data.shape != tensor.shape or data.dtype != tensor.dtype):
             yield f"constant '{tensor.name}' holds {data.dtype}{list(data.shape)}, not what it declares"
         yield from _quantization(tensor)
@@ -71,8 +83,8 @@ def _quantization(tensor: Tensor) -> Iterator[str]:
     quant = tensor.quant
     if quant is None:
         return
-    if not np.all(np.isfinite(quant.scale)) or np.any(quant.scale < 0):
-        yield f"tensor '{tensor.name}' has a scale that is negative or no number"
+    if not np.all((quant.scale >= _SMALLEST_SCALE) & (quant.scale < np.inf)):
+        yield f"tensor '{tensor.name}' has a scale that is not positive, or no number"
     if quant.is_per_channel and not (
         0 <= quant.axis < len(tensor.shape) and tensor.shape[quant.axis] == quant.scale.size
     ):
@@ -83,36 +95,37 @@ def _quantization(tensor: Tensor) -> Iterator[str]:
             yield f"tensor '{tensor.name}' has a zero point outside {tensor.dtype.name}"
 
 
-def _operator(op: Op) -> Iterator[str]:
-    where = f"{op.kind} '{op.name}'"
+def _operator(op: Op, known: dict[Tensor, Shape]) -> Iterator[str]:
     if not op.outputs:
-        yield f"a {op.kind} has no output"
-        return
+        yield "it has no output"
     spec = OPERATORS.get(op.kind)
     if spec is not None:
         if any(tensor is None for tensor in op.inputs[: spec.required]) or len(op.inputs) < spec.required:
-            yield f"{where} lacks one of its {spec.required} inputs"
-            return
+            yield f"it lacks one of its {spec.required} inputs"
         if not spec.variadic and len(op.inputs) > len(spec.inputs):
-            yield f"{where} has {len(op.inputs)} inputs"
-            return
-    for name in _POSITIVE_ATTRIBUTES:
-        value = op.attributes.get(name, 1)
-        if not isinstance(value, int) or value < 1:
-            yield f"{where} has {name} = {value}"
-            return
-    yield from _shapes(op, where)
+            yield f"it has {len(op.inputs)} inputs"
+        for name in _POSITIVE_ATTRIBUTES:
+            value = op.attributes.get(name, 1)
+            if not isinstance(value, int) or value < 1:
+                yield f"{name} is {value}"
+        yield from type_violations(op)
+    yield from _shapes(op, known)
 
 
-def _shapes(op: Op, where: str) -> Iterator[str]:
-    """The shapes follow from the inputs; tensors that the file declares dynamic are not judged."""
-    if any(tensor is not None and tensor.shape_signature for tensor in (*op.inputs, *op.outputs)):
-        return
+def _shapes(op: Op, known: dict[Tensor, Shape]) -> Iterator[str]:
+    """The shapes follow from the inputs; those that the file leaves open are noted in `known` on the way."""
     try:
-        expected = infer_shapes(op)
-    except (ValueError, IndexError, KeyError, ZeroDivisionError) as error:
-        yield f"the shapes of {where} do not fit: {error}"
+        expected = infer_shapes(op, known)
+    except (ValueError, IndexError) as error:
+        yield f"the shapes do not fit: {error}"
         return
-    found = [tensor.shape for tensor in op.outputs]
-    if expected is not None and found != expected:
-        yield f"{where} gives {[list(s) for s in expected]}, the model says {[list(s) for s in found]}"
+    if expected is None:
+        return
+    if len(expected) != len(op.outputs):
+        yield f"it has {len(op.outputs)} outputs, not {len(expected)}"
+    for tensor, shape in zip(op.outputs, expected, strict=False):
+        known[tensor] = shape
+        if tensor.shape_signature is None and tensor.shape != shape:
+            yield f"it gives {list(shape)}, the model says {list(tensor.shape)}"
+        if math.prod(shape) * tensor.dtype.itemsize > MAX_ACTIVATION_BYTES:
+            yield f"its output {list(shape)} is too large"

@@ -49,7 +49,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     partial: Path | None = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{PARTIAL_PREFIX}{path.name}.", delete=False) as stream:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f"{PARTIAL_PREFIX}{path.name}.", delete=False
+        ) as stream:
             partial = Path(stream.name)
             stream.write(content)
             stream.flush()
