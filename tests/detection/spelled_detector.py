@@ -103,8 +103,9 @@ def see_objects(
     *,
     seed: int,
     scales: Sequence[float] = (10.0, 10.0, 5.0, 5.0),
+    objects: int = 2,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Raw outputs of a well trained detector for an image with two objects of different classes.
+    """Raw outputs of a well trained detector for an image with objects, of different classes while they last.
 
     Every anchor that overlaps an object by a half predicts its box and its class; all others predict noise and
     no object.
@@ -116,8 +117,8 @@ def see_objects(
     if background is not None:
         raw_scores[:, background] = scores.background_empty
     classes = [column for column in range(columns) if column != background]
-    for label in noise.permutation(classes)[:2]:
-        size = np.exp(noise.uniform(np.log(0.2), np.log(0.7), 2))
+    for label in noise.choice(classes, objects, replace=objects > len(classes)):
+        size = np.exp(noise.uniform(np.log(0.3), np.log(0.7), 2))
         centre = noise.uniform(size / 2, 1 - size / 2)
         matched = _overlaps(anchors, centre, size) > 0.5
         offset = np.concatenate(

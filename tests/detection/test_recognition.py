@@ -41,7 +41,7 @@ def photos(
     detector: SpelledDetector,
     anchors: np.ndarray = ANCHORS,
     scores: Scores | None = None,
-    count: int = 8,
+    count: int = 12,
     **kw: Any,
 ) -> list[np.ndarray]:
     """Images with a few objects each, as the detector was 'trained' to see them."""
@@ -106,6 +106,12 @@ class TestRecognise:
         head = recognise(detector.graph(), photos(detector, anchors))
         assert np.abs(head.anchors - anchors).max() < 2e-4
 
+    def test_a_crowd_of_overlapping_objects_of_the_same_classes(self) -> None:
+        for crowd in range(5):
+            scenes = [see_objects(ANCHORS, 3, Scores(), seed=10 * crowd + image, objects=5) for image in range(8)]
+            head = recognise(self.detector.graph(), [self.detector.spell(*scene) for scene in scenes])
+            assert np.abs(head.anchors - ANCHORS).max() < 2e-4
+
     def test_an_output_beside_boxes_and_scores_does_no_harm(self) -> None:
         graph = self.detector.graph()
         graph.outputs.insert(0, next(op.output for op in graph.ops if op.name == "flat"))
@@ -156,7 +162,7 @@ class TestRefusals:
             recognise(self.detector.graph(), photos(self.detector, anchors))
 
     def test_boxes_whose_columns_are_x_y_w_h(self) -> None:
-        scenes = [see_objects(ANCHORS, 3, Scores(), seed=seed) for seed in range(8)]
+        scenes = [see_objects(ANCHORS, 3, Scores(), seed=seed) for seed in range(12)]
         images = [self.detector.spell(boxes[:, [1, 0, 3, 2]], scores) for boxes, scores in scenes]
         with pytest.raises(DetectionHeadError, match=r"trained otherwise|No anchor set"):
             recognise(self.detector.graph(), images)

@@ -3,6 +3,10 @@
 Several anchors respond to one object, and each is trained to predict the same box from its own place. Decoded
 with the anchors of training their boxes coincide; with any other set each box is displaced by its own anchor's
 error, and they scatter. Overlap being a ratio, larger or smaller anchors gain nothing.
+
+Some neighbours see different objects, and the overlap of those grows with the boxes. A power mean lets near
+coincidence decide. Measured on 32 sets of four photos (BCCD, COCO) and 20 drawn crowds: with the exponent 4
+none preferred anchors of other sizes, under the plain mean 13 did.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from coralsmith.detection.nms import intersection_over_union
 
 Floats = NDArray[np.float32]
 CONFIDENT: Final = 0.5
+_EXPONENT: Final = 4
 _MOST_ANCHORS: Final = 100  # of an image, so that a crowd does not outweigh all other images
 
 
@@ -61,13 +66,13 @@ def find_pairs(layout: HeadLayout, raw_boxes: Floats, probabilities: Floats) -> 
 
 
 def agreement(images: Sequence[NeighbourPairs], anchors: Floats, coder: BoxCoder) -> float:
-    """Mean overlap of the boxes of all pairs, 0 to 1; nan where there is no pair."""
+    """Power mean of the overlaps of all pairs, 0 to 1; nan where there is no pair."""
     overlaps = []
     for image in images:
         corners = decode_boxes(image.raw_boxes, anchors, coder).T
         overlaps.append(intersection_over_union(corners[:, image.first], corners[:, image.second]))
     together = np.concatenate(overlaps) if overlaps else np.empty(0)
-    return float(together.mean()) if len(together) else float("nan")
+    return float(np.mean(together**_EXPONENT) ** (1 / _EXPONENT)) if len(together) else float("nan")
 
 
 def rescaled(layout: HeadLayout, anchors: Floats, fine: float, coarse: float) -> Floats:
