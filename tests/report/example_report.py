@@ -297,7 +297,8 @@ def compiled_report() -> ConversionReport:
 
 
 def blocked_report() -> ConversionReport:
-    """A model that cannot become int8: the run stopped before quantization."""
+    """A model that came quantized, without a head, and that the compiler would refuse."""
+    check = check_document()
     blocking = Finding(
         "operation-not-supported",
         "error",
@@ -310,15 +311,23 @@ def blocked_report() -> ConversionReport:
     return dataclasses.replace(
         example_report(),
         verdict=Verdict(
-            "blocked", "One operator has no int8 form.", "Nothing was quantized.", "coralsmith check model"
+            "blocked",
+            "The Edge TPU compiler would refuse the model",
+            blocking.reason,
+            blocking.fix,
         ),
         quantization=QuantizationRecord(None, "min-max", "per-channel"),
-        check={},
+        check={
+            **check,
+            "latency_ms": {"usb": None, "pcie": None, "evidence": "not estimated"},
+            "findings": [dataclasses.asdict(blocking)],
+        },
         agreement=None,
         samples=(),
         head=None,
         verification=None,
         repairs=(),
+        stages=(),
         files=(),
         findings=(blocking,),
     )

@@ -47,11 +47,9 @@ def key_figures(report: ConversionReport) -> tuple[Figure, ...]:
     return tuple(figure for maker in makers for figure in maker(report))
 
 
-def memory_figure(check: dict[str, Any]) -> Figure | None:
-    """Parameter memory as `coralsmith check` predicts it; None where it predicts none."""
-    parameters = check.get("parameters")
-    if not parameters:
-        return None
+def memory_figure(check: dict[str, Any]) -> Figure:
+    """Parameter memory as `coralsmith check` predicts it."""
+    parameters = check["parameters"]
     low, high = parameters["low"], parameters["high"]
     band = wording.size(low) if low == high else f"{wording.size(low)} to {wording.size(high)}"
     cached, streamed = parameters["on_chip_bytes"], parameters["streamed_bytes"]
@@ -70,7 +68,7 @@ def _operators(report: ConversionReport) -> Iterator[Figure]:
         total = compiler.mapped + compiler.unmapped
         detail = f"{compiler.unmapped} on the CPU" if compiler.unmapped else "none on the CPU"
         yield Figure("Operators on Edge TPU", f"{compiler.mapped} of {total}", detail, "compiler")
-    elif check:
+    else:
         parts = [f"{check['ops_cpu']} on the CPU" if check["ops_cpu"] else "none on the CPU"]
         parts += [f"{check['ops_unknown']} unknown"] if check["ops_unknown"] else []
         value = f"{check['ops_edgetpu']} of {check['ops_total']}"
@@ -82,12 +80,12 @@ def _memory(report: ConversionReport) -> Iterator[Figure]:
     if compiler.on_chip_bytes is not None:
         detail = _memory_detail(compiler.streamed_bytes)
         yield Figure("Parameters on chip", wording.size(compiler.on_chip_bytes), detail, "compiler")
-    elif figure := memory_figure(report.check):
-        yield figure
+    else:
+        yield memory_figure(report.check)
 
 
 def _latency(report: ConversionReport) -> Iterator[Figure]:
-    usb = report.check.get("latency_ms", {}).get("usb")
+    usb = report.check["latency_ms"]["usb"]
     if usb:
         detail = f"{usb['low']:.1f} to {usb['high']:.1f} ms over USB 3"
         yield Figure("Latency", f"{usb['estimate']:.1f} ms", detail, "predicted")

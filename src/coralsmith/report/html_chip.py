@@ -13,16 +13,16 @@ from coralsmith.report.html_elements import Markup, basis_chip, element, facts, 
 _BUSES: Final = {"usb": "USB 3 accelerator", "pcie": "PCIe or M.2"}
 
 
-def chip_section(report: ConversionReport) -> Markup | None:
-    """Memory and latency; None where neither was predicted or measured."""
-    parameters = report.check.get("parameters")
-    latency = report.check.get("latency_ms")
-    parts = [
+def chip_section(report: ConversionReport) -> Markup:
+    """Parameter memory as predicted and as the compiler reported it, and predicted latency."""
+    latency = report.check["latency_ms"]
+    return section(
+        "chip",
+        "Memory and latency",
         _compiled_memory(report.compiler) if report.compiler.on_chip_bytes is not None else None,
-        _predicted_memory(parameters) if parameters else None,
-        _latency(latency) if latency and any(latency.get(bus) for bus in _BUSES) else None,
-    ]
-    return section("chip", "Memory and latency", *parts) if any(parts) else None
+        _predicted_memory(report.check["parameters"]),
+        _latency(latency) if any(latency[bus] for bus in _BUSES) else None,
+    )
 
 
 def _compiled_memory(compiler: CompilerRecord) -> Markup:
@@ -80,10 +80,10 @@ def _latency(latency: Mapping[str, Any]) -> Markup:
             element("td", f"{latency[bus]['low']:.1f} to {latency[bus]['high']:.1f} ms", class_="figure"),
         )
         for bus, name in _BUSES.items()
-        if latency.get(bus)
+        if latency[bus]
     )
     return joined(
         element("h3", "Latency of one inference ", basis_chip("predicted")),
         table(("Connection", "Estimate", "Low to high"), rows, caption="Predicted latency of one inference"),
-        element("p", latency.get("evidence", ""), class_="evidence"),
+        element("p", latency["evidence"], class_="evidence"),
     )

@@ -22,11 +22,9 @@ from coralsmith.report.html_elements import (
 _FILTERS: Final = (("all", "All"), *wording.TARGETS.items())
 
 
-def network_section(report: ConversionReport) -> Markup | None:
-    """The strip of the whole network, the operator table, and what the compiler said; None if never checked."""
-    ops = report.check.get("ops", [])
-    if not ops:
-        return None
+def network_section(report: ConversionReport) -> Markup:
+    """The strip of the whole network, the operator table, and what the compiler said."""
+    ops = report.check["ops"]
     counts = {target: sum(op["target"] == target for op in ops) for target in wording.TARGETS}
     shown = [(target, name) for target, name in _FILTERS if target == "all" or counts[target]]
     rules = {finding.rule for finding in report.findings}

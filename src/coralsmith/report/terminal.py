@@ -152,8 +152,8 @@ def print_detections(
 
 def _chip_lines(report: CheckReport) -> Iterator[tuple[str, ...]]:
     document = report.document()
-    if figure := memory_figure(document):
-        yield (figure.title, figure.value, BASES[figure.basis], figure.detail)
+    figure = memory_figure(document)
+    yield (figure.title, figure.value, BASES[figure.basis], figure.detail)
     for bus, name in (("usb", "Latency over USB 3"), ("pcie", "Latency over PCIe")):
         latency = document["latency_ms"][bus]
         if latency is not None:
