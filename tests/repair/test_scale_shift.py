@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coralsmith.graph import Attribute, Graph, Op, Tensor
-from coralsmith.repair.scale_shift import DeferFactor, FoldIntoProducer, FoldIntoReaders
+from coralsmith.repair.scale_shift import AdvanceOffset, DeferFactor, FoldIntoProducer, FoldIntoReaders
 from tests.builders import CONVOLUTION, activation, constant, graph, op, random_constant
-from tests.repair.helpers import applied, kinds, refused
+from tests.repair.helpers import applied, apply, kinds, refused
 
 PLAIN = {"fused_activation_function": "NONE"}
 LINEAR = ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"]
@@ -146,3 +146,25 @@ def test_the_factor_of_a_hard_swish_by_hand_ends_in_the_convolution() -> None:
 
 def test_the_factor_of_a_hard_swish_by_hand_stays_where_nothing_absorbs_it() -> None:
     refused(DeferFactor(), hard_swish_by_hand(linear_reader=False))
+
+
+def residual(*, fused: str = "NONE", arithmetic: str = "ADD", summand: str = "CONV_2D") -> Graph:
+    """A layer, plus its input branch, plus a constant: a residual block with its offset behind the sum."""
+    source = entry("CONV_2D")
+    branch = linear("CONV_2D", source, "branch")
+    layer = linear("CONV_2D", source) if summand == "CONV_2D" else op(summand, [branch.output], "linear")
+    total = op("ADD", [layer.output, branch.output], "total", **PLAIN)
+    result = op(arithmetic, [total.output, per_channel(6)], "result", fused_activation_function=fused)
+    outputs = [result.output, op("RELU", [branch.output], "other").output]
+    return graph([branch, layer, total, result, Op("RELU", [branch.output], [outputs[1]])], [source], outputs)
+
+
+@pytest.mark.parametrize("arithmetic", ["ADD", "SUB"])
+@pytest.mark.parametrize("fused", ["NONE", "RELU6"])
+def test_an_offset_behind_a_residual_sum_goes_to_the_layer_before_it(arithmetic: str, fused: str) -> None:
+    advanced = applied(AdvanceOffset(), residual(arithmetic=arithmetic, fused=fused))
+    assert kinds(applied(FoldIntoProducer(), advanced)) == ["CONV_2D", "CONV_2D", "ADD", "RELU"]
+
+
+def test_an_offset_stays_where_no_layer_can_take_it() -> None:
+    assert not apply(AdvanceOffset(), residual(summand="RELU"))[1]

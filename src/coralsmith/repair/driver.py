@@ -24,7 +24,7 @@ from coralsmith.repair.lower_rank import LowerRank
 from coralsmith.repair.padding import FoldPadding
 from coralsmith.repair.passes import Change, Refusal, RepairPass
 from coralsmith.repair.samples import Difference, Samples
-from coralsmith.repair.scale_shift import DeferFactor, FoldIntoProducer, FoldIntoReaders
+from coralsmith.repair.scale_shift import AdvanceOffset, DeferFactor, FoldIntoProducer, FoldIntoReaders
 from coralsmith.repair.simplify_movement import SimplifyMovement
 from coralsmith.repair.sink_transpose import SinkTranspose
 from coralsmith.repair.static_batch import StaticBatch
@@ -134,6 +134,7 @@ def exact_passes(samples: Samples, min_runtime: int) -> list[RepairPass]:
         ExpandGelu(),
         ReplaceLeakyRelu(samples, min_runtime),
         DeferFactor(),
+        AdvanceOffset(),
         FoldIntoProducer(),
         FoldIntoReaders(),
         FuseActivation(),

@@ -17,6 +17,7 @@ from coralsmith.repair.passes import Change, Refusal, RepairPass
 from coralsmith.repair.patterns import (
     LINEAR,
     NO_ACTIVATION,
+    arithmetic,
     float_weights,
     fused_activation,
     input_channels,
@@ -144,6 +145,42 @@ class DeferFactor(RepairPass):
                 scale = Op("MUL", [product, constant], op.outputs, dict(plain))
                 rewriter.replace(op, multiply, scale)
                 changes.append(self.change([inner, op], [multiply, scale]))
+                break
+        return changes
+
+
+@dataclass(frozen=True)
+class AdvanceOffset(RepairPass):
+    """``(a + b) + c`` with a constant c becomes ``(a + c) + b`` where the layer that makes a can absorb c.
+
+    TensorFlow's graph optimiser moves the offset of a batch normalisation behind the sum of a residual block.
+    """
+
+    name = "advance-offset"
+    reason = "a constant may be added before a sum as well as after"
+
+    def apply(self, graph: Graph) -> list[Change | Refusal]:
+        """See the class."""
+        rewriter = Rewriter(graph)
+        changes: list[Change | Refusal] = []
+        for op in rewriter.ops("ADD", "SUB"):
+            affine = _Affine.of(op)
+            total = rewriter.producer(affine.source) if affine else None
+            if affine is None or total is None or total.kind != "ADD" or not _is_free(rewriter, total):
+                continue
+            for position, other in ((0, 1), (1, 0)):
+                summand, rest = total.inputs[position], total.inputs[other]
+                maker = rewriter.producer(summand)
+                if summand is None or rest is None or maker is None or maker.kind not in LINEAR:
+                    continue
+                if not _is_free(rewriter, maker) or summand.shape != op.output.shape:
+                    continue
+                offset = rewriter.constant(op.name, "offset", affine.offset.astype(np.float32))
+                shifted = rewriter.tensor(summand, "shifted")
+                first = arithmetic("ADD", summand, offset, shifted)
+                second = arithmetic("ADD", shifted, rest, op.output, fused_activation(op))
+                rewriter.replace(op, first, second)
+                changes.append(self.change([total, op], [first, second]))
                 break
         return changes
 
