@@ -16,6 +16,7 @@ from coralsmith.compat.check import check_graph
 from coralsmith.compat.report import CheckReport
 from coralsmith.compiler.locate import find_compiler
 from coralsmith.compiler.run import Compilation, compile_model
+from coralsmith.detection.feeding import model_input
 from coralsmith.detection.head import DetectionHead, InputSpec
 from coralsmith.detection.images import ImageFolder, find_images, load_rgb, sample
 from coralsmith.detection.normalisation import check_normalisation
@@ -42,7 +43,6 @@ from coralsmith.quantization.fidelity import Fidelity, measure_fidelity
 from coralsmith.quantization.quantizer import QuantizationOptions, Quantized, quantize_graph
 from coralsmith.recipe import Recipe
 from coralsmith.repair.driver import RepairResult, repair
-from coralsmith.runtime.detector import feed
 from coralsmith.stages import Stopwatch
 
 VERIFICATION_IMAGES: Final = 4
@@ -300,7 +300,7 @@ class Conversion:
         """The same image as the float model and as the int8 model take it."""
         spec = self._input_spec()
         for pixels in _resized(paths, spec.size):
-            yield spec.normalise(pixels[None]), feed(self.final.inputs[0], pixels[None], spec)
+            yield spec.normalise(pixels[None]), model_input(self.final.inputs[0], pixels[None], spec)
 
     def _comparison_steps(self) -> int | None:
         return min(len(self.paths), AGREEMENT_IMAGES) if self.head is not None and self.paths else None

@@ -8,16 +8,12 @@ import numpy as np
 import pytest
 
 import coralsmith
-from coralsmith.detection.head import InputSpec
 from coralsmith.errors import DetectionHeadError, UnsupportedModelError
-from coralsmith.graph import Op, Quant, Tensor
-from coralsmith.runtime.detector import Detector, feed
+from coralsmith.graph import Op
+from coralsmith.runtime.detector import Detector
 from tests.builders import activation, conv_graph
 from tests.builders import graph as build
 from tests.tiny_detector import SIDE, tiny_detector, tiny_head, write_photos, write_tiny_detector
-
-MOBILENET = InputSpec((2, 2), 1 / 127.5, -1.0)
-PIXELS = np.arange(0, 252, 21, dtype=np.uint8).reshape(1, 2, 2, 3)
 
 
 def photo(height: int, width: int) -> np.ndarray:
@@ -48,33 +44,6 @@ def test_a_model_with_the_operator_and_one_with_raw_heads_detect_the_same(tmp_pa
     first, second = with_operator.detect(image), raw.detect(image)
     np.testing.assert_array_equal(first.class_ids[:3], second.class_ids[:3])
     np.testing.assert_allclose(first.scores[:3], second.scores[:3], atol=0.02)
-
-
-def test_a_float_input_is_normalised() -> None:
-    fed = feed(Tensor("image", (1, 2, 2, 3), np.dtype(np.float32)), PIXELS, MOBILENET)
-    np.testing.assert_allclose(fed, PIXELS / 127.5 - 1.0, rtol=1e-5)
-
-
-def test_a_uint8_input_with_one_step_a_pixel_takes_the_pixels_themselves() -> None:
-    tensor = Tensor("image", (1, 2, 2, 3), np.dtype(np.uint8), quant=Quant.per_tensor(1 / 127.5, 128))
-    assert feed(tensor, PIXELS, MOBILENET) is PIXELS
-
-
-def test_an_int8_input_takes_the_pixels_less_128() -> None:
-    tensor = Tensor("image", (1, 2, 2, 3), np.dtype(np.int8), quant=Quant.per_tensor(1 / 127.5, 0))
-    np.testing.assert_array_equal(feed(tensor, PIXELS, MOBILENET), PIXELS.astype(np.int16) - 128)
-
-
-def test_any_other_scale_takes_the_normalised_pixels_quantized() -> None:
-    quant = Quant.per_tensor(1 / 64, 64)
-    tensor = Tensor("image", (1, 2, 2, 3), np.dtype(np.uint8), quant=quant)
-    expected = np.rint((PIXELS / 127.5 - 1.0) * 64) + 64
-    np.testing.assert_allclose(feed(tensor, PIXELS, MOBILENET), expected, atol=1)
-
-
-def test_an_integer_input_without_a_scale_is_refused() -> None:
-    with pytest.raises(UnsupportedModelError, match="without a scale"):
-        feed(Tensor("image", (1, 2, 2, 3), np.dtype(np.uint8)), PIXELS, MOBILENET)
 
 
 def test_a_compiled_model_is_refused_with_what_to_use_instead() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from coralsmith.detection.feeding import model_input
 from coralsmith.detection.head import InputSpec
 from coralsmith.graph import Array, Graph
 from coralsmith.graph.executor import Executor, real_outputs
@@ -31,6 +32,5 @@ def raw_outputs(graph: Graph, spec: InputSpec, images: Iterable[NDArray[np.uint8
     for image in images:
         if image.shape != source.shape[1:]:
             raise ValueError(f"an image is {list(image.shape)}, the model's input {list(source.shape)}")
-        real = spec.normalise(image)[None]
-        executor.invoke(real if source.quant is None else source.quant.quantize(real, source.dtype))
+        executor.invoke(model_input(source, image[None], spec))
         yield real_outputs(executor)

@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from coralsmith.detection.decode import decode_detections
 from coralsmith.detection.detections import Detections
-from coralsmith.detection.head import DetectionHead, InputSpec
+from coralsmith.detection.feeding import model_input
+from coralsmith.detection.head import DetectionHead
 from coralsmith.detection.postprocess_op import find_postprocess_op
 from coralsmith.detection.preprocess import fit, resize_image
 from coralsmith.errors import DetectionHeadError, UnsupportedModelError
-from coralsmith.graph import Array, Graph, Tensor
+from coralsmith.graph import Array, Graph
 from coralsmith.graph.executor import Executor, as_real
 from coralsmith.graph.reader import read_tflite
 
 COMPILED_OP: Final = "edgetpu-custom-op"
-_INT8_OFFSET: Final = 128
 
 
 class Detector:
@@ -38,7 +38,9 @@ class Detector:
         DetectionHeadError: The head does not belong to the model.
     """
 
-    def __init__(self, model: str | Path | Graph, head: DetectionHead, *, threads: int = 2, per_class: bool = True) -> None:
+    def __init__(
+        self, model: str | Path | Graph, head: DetectionHead, *, threads: int = 2, per_class: bool = True
+    ) -> None:
         self.graph = model if isinstance(model, Graph) else read_tflite(model)
         if any(op.custom_code == COMPILED_OP for op in self.graph.ops):
             raise UnsupportedModelError(
@@ -68,7 +70,7 @@ class Detector:
 
     def detect_resized(self, image: NDArray[np.uint8]) -> Detections:
         """Detect objects in an image that has the model's input size; boxes are normalised to that image."""
-        self._executor.invoke(feed(self.graph.inputs[0], image[None], self.head.input))
+        self._executor.invoke(model_input(self.graph.inputs[0], image[None], self.head.input))
         if self.decodes_itself:
             return self._read_operator()
         boxes, scores = (self._real_output(name) for name in (self.head.boxes, self.head.scores))
@@ -86,25 +88,3 @@ class Detector:
         boxes, classes, scores, count = (self._executor.value(tensor) for tensor in self.graph.outputs)
         kept = int(count.reshape(-1)[0])
         return Detections(boxes[0, :kept], classes[0, :kept].astype(np.int64), scores[0, :kept])
-
-
-def feed(tensor: Tensor, pixels: NDArray[np.uint8], spec: InputSpec) -> Array:
-    """Pixels in the form that a model's input takes.
-
-    An integer input with one step per pixel value takes the pixels as they are (int8: less 128). Any other
-    integer input takes the normalised pixels quantized.
-
-    Args:
-        tensor: The input: float32, uint8 or int8.
-        pixels: uint8 [1, height, width, 3].
-        spec: The normalisation.
-    """
-    if tensor.is_float:
-        return spec.normalise(pixels)
-    if tensor.quant is None:
-        raise UnsupportedModelError(f"The input '{tensor.name}' holds {tensor.dtype} without a scale.")
-    if spec.scale is not None and np.isclose(float(tensor.quant.scale[0]), spec.scale, rtol=0.01):
-        if tensor.dtype == np.uint8:
-            return pixels
-        return (pixels.astype(np.int16) - _INT8_OFFSET).astype(np.int8)
-    return tensor.quant.quantize(spec.normalise(pixels), tensor.dtype)
