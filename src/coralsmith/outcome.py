@@ -77,7 +77,7 @@ def verdict(run: Conversion) -> Verdict:
         f"The int8 model is complete and verified on the CPU. Prediction: {check.ops_edgetpu} of "
         f"{check.ops_total} operators will run on the Edge TPU{_tail(check.ops_cpu)}. "
         f"The Edge TPU compiler was not run, {why}.",
-        "Run this in the output folder on a machine that has the compiler (x86-64 Linux).",
+        "Compile it on a machine that has the compiler (x86-64 Linux):",
         manual_command(run.int8_path),
     )
 

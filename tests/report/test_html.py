@@ -236,3 +236,15 @@ def test_the_same_report_gives_the_same_bytes() -> None:
     before = to_json(report)
     assert render_html(report, example_pictures()) == render_html(report, example_pictures())
     assert to_json(report) == before
+
+
+def test_repairs_of_one_kind_are_one_card_with_the_worst_proof() -> None:
+    exact = example_report().repairs[0]
+    worse = dataclasses.replace(exact, before=("extra_2/HARD_SWISH",), worst_difference=5.5e-07)
+    many = (exact, *[worse] * 9)
+    page = Page(render_html(dataclasses.replace(example_report(), repairs=many)))
+    text = " ".join(page.text.split())
+    assert text.count(exact.reason) == 1
+    assert "exact 10 times" in text
+    assert "7 more" in text
+    assert "worst difference 5.5e-07 of the output's range" in text

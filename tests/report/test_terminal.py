@@ -90,7 +90,7 @@ def test_a_summary_has_verdict_figures_findings_files_and_next_step() -> None:
         "2 further findings worth knowing; --verbose tells.",
         "Written to coco ssdlite-edgetpu",
         "coco_ssdlite_int8.tflite 5.11 MiB",
-        "Next: Run this in the output folder",
+        "Next: Compile it on a machine",
         "edgetpu_compiler -s coco_ssdlite_int8.tflite",
     ]
     places = [words.index(part) for part in order]

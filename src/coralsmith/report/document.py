@@ -69,7 +69,17 @@ class HeadRecord:
 
 @dataclass(frozen=True)
 class RepairRecord:
-    """One change to the model and its numerical proof."""
+    """One change to the model and its numerical proof.
+
+    Attributes:
+        name: The repair, in kebab-case.
+        reason: Why it may be made.
+        exact: Whether both forms compute the same real numbers.
+        before: Kind and name of each operator that was there.
+        after: Kind and name of each operator in their place.
+        worst_difference: The largest difference of any output, in parts of that output's range.
+        sqnr_db: The lowest signal-to-noise ratio of any output; None for an exact repair.
+    """
 
     name: str
     reason: str

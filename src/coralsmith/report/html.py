@@ -18,7 +18,8 @@ from coralsmith.report.html_detections import SamplePicture, detections_section
 from coralsmith.report.html_elements import Markup, basis_chip, element, joined
 from coralsmith.report.html_findings import findings_section
 from coralsmith.report.html_network import network_section
-from coralsmith.report.html_quantization import quantization_section, repairs_section
+from coralsmith.report.html_quantization import quantization_section
+from coralsmith.report.html_repairs import repairs_section
 from coralsmith.report.html_run import model_section, run_section, settings_section
 
 __all__ = ["SamplePicture", "render_html"]

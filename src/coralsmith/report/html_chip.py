@@ -39,7 +39,7 @@ def _predicted_memory(parameters: Mapping[str, Any]) -> Markup:
     pairs = [
         ("on chip", wording.size(cached)),
         ("streamed per inference", wording.size(streamed)),
-        ("all parameters, low to high", f"{wording.size(low)} to {wording.size(high)}"),
+        ("all parameters", wording.size(low) if low == high else f"{wording.size(low)} to {wording.size(high)}"),
         ("room on the chip", f"about {wording.size(ON_CHIP_BYTES)}"),
     ]
     return joined(

@@ -56,7 +56,7 @@ def _agreement(agreement: AgreementRecord) -> Markup:
         ("found again", f"{found} ({wording.share(agreement.matched, agreement.float_detections)})"),
         ("only in the int8 model", wording.count(rest, "detection")),
         ("images", f"{agreement.images}"),
-        ("counted as the same", f"same class, IoU at least {agreement.iou:g}"),
+        ("counted as the same", f"same class, IoU ≥ {agreement.iou:g}"),
         ("lowest score", f"{agreement.score_threshold:g}"),
     ]
     return joined(element("h3", "Agreement ", basis_chip("measured")), facts(pairs, across=True))

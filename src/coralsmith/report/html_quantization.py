@@ -1,4 +1,4 @@
-"""The part of the page that shows how the model became int8, what that cost layer by layer, and the repairs."""
+"""The part of the page that shows how the model became int8, and what that cost layer by layer."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from coralsmith.report.document import (
     LayerFidelity,
     OutputFidelity,
     QuantizationRecord,
-    RepairRecord,
     TensorScale,
 )
 from coralsmith.report.html_elements import (
     Markup,
     bar,
     basis_chip,
-    chip,
     details,
     element,
     facts,
@@ -45,15 +43,6 @@ def quantization_section(report: ConversionReport) -> Markup:
         _layers(record.layers) if record.layers else None,
         _tensors(record.tensors) if record.tensors else None,
     )
-
-
-def repairs_section(report: ConversionReport) -> Markup | None:
-    """What was changed in the model and the proof of each change; None where nothing was."""
-    if not report.repairs:
-        return None
-    lead = "Each was run before and after on the CPU; exact ones agree to float rounding."
-    cards = element("ol", *(_repair(repair) for repair in report.repairs), class_="cards")
-    return section("repairs", "Repairs", cards, lead=lead)
 
 
 def _method(record: QuantizationRecord) -> Markup:
@@ -147,26 +136,3 @@ def _range(tensor: TensorScale) -> str:
     if tensor.low is None or tensor.high is None:
         return wording.NOT_KNOWN
     return f"{tensor.low:.3g} to {tensor.high:.3g}"
-
-
-def _repair(repair: RepairRecord) -> Markup:
-    label = chip("exact", "measured") if repair.exact else chip("approximate", "warning")
-    proof = []
-    if repair.worst_difference is not None:
-        proof.append(("worst difference", wording.number(repair.worst_difference)))
-    if repair.sqnr_db is not None:
-        proof.append(("SQNR", wording.decibels(repair.sqnr_db)))
-    change = element("p", *_names(repair.before), " → ", *_names(repair.after), class_="change")
-    return element(
-        "li",
-        element("h3", repair.name, " ", label),
-        element("p", repair.reason),
-        change if repair.before or repair.after else None,
-        facts(proof) if proof else None,
-    )
-
-
-def _names(names: Sequence[str]) -> list[str]:
-    if not names:
-        return ["nothing"]
-    return [part for name in names for part in (tensor_name(name), " ")][:-1]
