@@ -19,6 +19,7 @@ from coralsmith.compiler.run import Compilation, compile_model
 from coralsmith.detection.feeding import model_input
 from coralsmith.detection.head import DetectionHead, InputSpec
 from coralsmith.detection.images import ImageFolder, find_images, load_rgb, sample
+from coralsmith.detection.labels import write_labels
 from coralsmith.detection.normalisation import check_normalisation
 from coralsmith.detection.postprocess_op import (
     append_score_activation,
@@ -45,6 +46,7 @@ from coralsmith.recipe import Recipe
 from coralsmith.repair.driver import RepairResult, repair
 from coralsmith.stages import Stopwatch
 
+LABEL_FILE: Final = "labels.txt"
 VERIFICATION_IMAGES: Final = 4
 AGREEMENT_IMAGES: Final = 24
 SHOWN_IMAGES: Final = 6
@@ -250,7 +252,8 @@ class Conversion:
         if self.head is not None:
             self.head.save(self.folder.path / HEAD_FILE)
             self.folder.adopt(self.folder.path / HEAD_FILE)
-            self.folder.write("labels.txt", "".join(f"{label}\n" for label in self.head.labels).encode())
+            write_labels(self.folder.path / LABEL_FILE, self.head.labels)
+            self.folder.adopt(self.folder.path / LABEL_FILE)
 
     def _compile(self) -> None:
         assert self.compiler is not None, "only called with a compiler"

@@ -14,7 +14,7 @@ MAX_CLASS_ID = 65_535
 UNNAMED = "unknown"
 """The label of a class id that a numbered file leaves out, as in Frigate."""
 
-_NUMBERED = re.compile(r"(\d{1,9})\s*[:,]?\s+(\S.*)")
+_NUMBERED = re.compile(r"(\d{1,9})[:,]?\s+(\S.*)")
 _ITEM = re.compile(r"^[^\S\n]*item\s*:?\s*\{", re.MULTILINE)
 _TOKEN = re.compile(
     r"""(?P<skip>\s+|\#[^\n]*)

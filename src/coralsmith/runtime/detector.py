@@ -82,9 +82,9 @@ class Detector:
 
     def _read_operator(self) -> Detections:
         """The four outputs of the operator, cut at its own count: the rows behind are not written."""
-        if len(self.graph.outputs) != 4:
-            count = len(self.graph.outputs)
-            raise DetectionHeadError(f"The detection operator has four outputs, the model {count}.")
+        outputs = len(self.graph.outputs)
+        if outputs != 4:
+            raise DetectionHeadError(f"The detection operator has four outputs, the model {outputs}.")
         boxes, classes, scores, count = (self._executor.value(tensor) for tensor in self.graph.outputs)
         kept = int(count.reshape(-1)[0])
         return Detections(boxes[0, :kept], classes[0, :kept].astype(np.int64), scores[0, :kept])
