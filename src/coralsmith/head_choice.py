@@ -18,6 +18,8 @@ from coralsmith.errors import DetectionHeadError
 from coralsmith.graph import Graph
 
 HEAD_FILE: Final = "head.json"
+BOXES: Final = "boxes"
+SCORES: Final = "scores"
 
 
 def head_beside(model: Path) -> Path | None:
@@ -66,6 +68,21 @@ def choose_head(
     if find_postprocess_op(graph) is None:
         head.check_against(graph)
     return head
+
+
+def with_plain_names(graph: Graph, head: DetectionHead) -> tuple[Graph, DetectionHead]:
+    """A copy of the graph whose raw heads are called ``boxes`` and ``scores``, and its head.
+
+    Converters name outputs as they please ("StatefulPartitionedCall_1:0"); with plain names one trained model gives
+    one and the same int8 file, whichever format it came in.
+    """
+    graph = graph.copy()
+    tensors = {tensor.name: tensor for tensor in graph.outputs}
+    boxes, scores = tensors[head.boxes], tensors[head.scores]
+    boxes.name, scores.name = "", ""
+    boxes.name = graph.unique_name(BOXES)
+    scores.name = graph.unique_name(SCORES)
+    return graph, replace(head, boxes=boxes.name, scores=scores.name)
 
 
 def _relabelled(head: DetectionHead, labels: tuple[str, ...]) -> DetectionHead:

@@ -32,7 +32,7 @@ from coralsmith.findings import Finding, has_errors
 from coralsmith.graph import Array, Graph
 from coralsmith.graph.reader import parse_tflite
 from coralsmith.graph.writer import serialize
-from coralsmith.head_choice import HEAD_FILE, choose_head
+from coralsmith.head_choice import HEAD_FILE, choose_head, with_plain_names
 from coralsmith.importers import import_model
 from coralsmith.importers.imported import Imported
 from coralsmith.importers.source_files import resolve_source, source_digest
@@ -190,10 +190,15 @@ class Conversion:
             used_outputs=None if self.head is None else {self.head.boxes, self.head.scores},
         )
         self.findings += self.repaired.findings
+        if self.imported.is_quantized:
+            self.float_graph = None
+            return
         graph = self.repaired.graph
-        if self.head is not None and self._wants_operator() and not self.imported.is_quantized:
+        if self.head is not None:
+            graph, self.head = with_plain_names(graph, self.head)
+        if self.head is not None and self._wants_operator():
             graph, self.head = append_score_activation(graph, self.head)
-        self.float_graph = None if self.imported.is_quantized else graph
+        self.float_graph = graph
 
     def _quantize(self) -> None:
         if self.float_graph is None:
