@@ -17,9 +17,6 @@ from coralsmith.errors import DetectionHeadError, UnsupportedModelError
 from coralsmith.importers.frozen_graph_structure import Heads, NodeGraph
 
 Floats = NDArray[np.float64]
-# Float32 arithmetic on coordinates around 1 leaves this much in the recovered values.
-_SCALE_DIGITS: Final = 5
-_NORMALISATION_DIGITS: Final = 7
 _MAX_DECODER_NODES: Final = 400
 
 
@@ -54,6 +51,11 @@ def _full(tensor: str) -> str:
     return tensor if ":" in tensor else f"{tensor}:0"
 
 
+def _rounded(value: float, digits: int = 6) -> float:
+    """The value to as many digits as float32 arithmetic leaves of it."""
+    return float(f"{value:.{digits}g}")
+
+
 @dataclass(frozen=True)
 class Normalisation:
     """``network input = pixel * scale + offset`` for each channel."""
@@ -71,8 +73,8 @@ class Normalisation:
         if len(set(self.scale)) == 1 and len(set(self.offset)) == 1:
             return {"scale": self.scale[0], "offset": self.offset[0]}
         return {
-            "mean": [-offset / scale for scale, offset in zip(self.scale, self.offset, strict=True)],
-            "std": [1.0 / scale for scale in self.scale],
+            "mean": [_rounded(-o / s) for s, o in zip(self.scale, self.offset, strict=True)],
+            "std": [_rounded(1.0 / s) for s in self.scale],
         }
 
 
@@ -89,13 +91,13 @@ def fit_normalisation(colours: NDArray[Any], answers: NDArray[Any]) -> Normalisa
     scales, offsets = [], []
     for x, y in zip(colours.T.astype(np.float64), answers.T.astype(np.float64), strict=True):
         scale, offset = np.polyfit(x, y, 1)
-        if np.abs(scale * x + offset - y).max() > 1e-3 * np.ptp(y):
+        if np.abs(scale * x + offset - y).max() > 1e-5 * np.ptp(y):
             raise UnsupportedModelError(
                 "The graph's pre-processing is no plain normalisation of RGB pixels.",
                 hint="Export the detector with RGB input and without augmentation.",
             )
-        scales.append(float(f"{scale:.{_NORMALISATION_DIGITS}g}"))
-        offsets.append(round(float(offset), _NORMALISATION_DIGITS - 1) + 0.0)
+        scales.append(_rounded(scale, 7))
+        offsets.append(round(float(offset), 6) + 0.0)
     return Normalisation(tuple(scales), tuple(offsets))
 
 
@@ -182,7 +184,7 @@ def _response(anchors: Floats, answer: Floats) -> tuple[int, float]:
             "The graph's boxes are not decoded from centre and size offsets.",
             hint="Only the Faster R-CNN coder is known.",
         )
-    return quantity, float(f"{scale:.{_SCALE_DIGITS}g}")
+    return quantity, _rounded(scale, 5)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 from numpy.typing import NDArray
 
 from coralsmith.errors import UnsupportedModelError
@@ -214,13 +213,18 @@ def find_outputs(graph: NodeGraph) -> list[str]:
     return [name for name in graph.nodes if not graph.readers[name] and graph.comes_from_convolution(name)]
 
 
+def _neat(scalar: NDArray[Any]) -> float:
+    """A float32 scalar as the decimal number that it was written as."""
+    return float(f"{float(scalar.flat[0]):.6g}")
+
+
 def find_suppression(graph: NodeGraph) -> dict[str, float]:
     """Limits of the non-maximum suppression in the graph, as fields of a head's `nms`; empty where it has none."""
     for name in graph.nodes:
         positions = _SUPPRESSION.get(graph.kind(name), {})
         sources = graph.sources(name) if positions else []
         values = {field: graph.constant(sources[position]) for field, position in positions.items()}
-        known = {field: float(np.asarray(value).flat[0]) for field, value in values.items() if value is not None}
+        known = {field: _neat(value) for field, value in values.items() if value is not None}
         if known:
             return known
     return {}

@@ -7,25 +7,17 @@ from typing import Final
 from coralsmith.errors import UnsupportedModelError
 from coralsmith.graph import Graph
 
-_VARIABLES: Final = frozenset({"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"})
 _FLOATS: Final = ("float16", "float64", "bfloat16", "complex64", "complex128")
 
 
 def refuse_unusable(graph: Graph) -> None:
-    """Refuse graphs without their weights, with operators of TensorFlow itself, or computing in odd floats.
+    """Refuse graphs that compute nothing, use operators of TensorFlow itself, or compute in odd floats.
 
     Raises:
         UnsupportedModelError: The graph holds such a thing.
     """
     if not graph.ops or not graph.inputs or not graph.outputs:
         raise UnsupportedModelError("The model computes nothing: it has no operators, inputs or outputs.")
-    variables = sorted({op.kind for op in graph.ops} & _VARIABLES)
-    if variables:
-        raise UnsupportedModelError(
-            f"The model reads variables ({', '.join(variables)}) that the file does not hold: it has no weights.",
-            hint="TFLiteConverter.from_concrete_functions with a Keras 3 model writes such files unwarned. "
-            "Give coralsmith the .keras file, or convert with model.export(...) and from_saved_model.",
-        )
     flex = sorted({op.custom_code for op in graph.ops if op.custom_code.startswith("Flex")})
     if flex:
         raise UnsupportedModelError(

@@ -12,6 +12,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ READERS: Final = {
     "saved-model": ("coralsmith.importers.tensorflow_saved_model", "read_saved_model"),
     "frozen-graph": ("coralsmith.importers.tensorflow_frozen_graph", "read_frozen_graph"),
 }
+_REINSTALL: Final = "pip install --force-reinstall 'coralsmith[tensorflow]'"
 _MAX_FILE_BYTES: Final = 4 << 30
 
 
@@ -39,13 +41,14 @@ def main(arguments: list[str]) -> int:
         serve(request_path)
     except CoralsmithError as error:
         _fail(folder, type(error).__name__, error.message, error.hint)
+    except ImportError as error:
+        _fail(folder, "MachineError", f"A library cannot be loaded. {essential_line(error)}", _REINSTALL)
     except MemoryError:
         _fail(folder, "MachineError", "TensorFlow ran out of memory.", "Close other programs.")
     except Exception as error:  # the parent turns the essential line into a typed error
         _fail(folder, "UnsupportedModelError", f"TensorFlow failed. {essential_line(error)}", "")
     else:
         return 0
-    traceback.print_exc()
     return 1
 
 
@@ -57,9 +60,6 @@ def serve(request_path: Path) -> None:
         (folder / exchange.STAGE_FILE).write_text(title, encoding="utf-8")
 
     request, pictures = exchange.Request.read(request_path)
-    stage("loading TensorFlow")
-    import tensorflow as tf
-
     stage("reading the model")
     module, function = READERS[request.format]
     reader: Callable[[exchange.Request], TensorFlowSource] = getattr(import_module(module), function)
@@ -70,7 +70,7 @@ def serve(request_path: Path) -> None:
     stage("running the source model")
     exchange.write_samples(source.run(pictures or noise_pictures(), conversion.raw_pixels), folder)
     exchange.Facts(
-        versions={"tensorflow": tf.__version__, **source.versions},
+        versions={"tensorflow": version("tensorflow"), **source.versions},
         outputs=dict(zip(conversion.tensors, source.outputs, strict=True)),
         source_names={name: name for name in source.outputs} | source.source_names,
         notes=source.notes,
@@ -102,6 +102,8 @@ def _end_with_parent() -> None:
 
 
 def _fail(folder: Path, kind: str, message: str, hint: str) -> None:
+    """Leave the failure for the parent, and the traceback in the log."""
+    traceback.print_exc()
     document = json.dumps({"kind": kind, "message": message, "hint": hint})
     (folder / exchange.FAILURE_FILE).write_text(document, encoding="utf-8")
 

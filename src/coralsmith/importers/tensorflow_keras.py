@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 import zipfile
 from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 from coralsmith.errors import CoralsmithError, MalformedModelError, UnsupportedModelError
@@ -18,7 +22,8 @@ from coralsmith.importers.tensorflow_conversion import (
 from coralsmith.importers.tensorflow_exchange import Request
 
 _MAX_CONFIG_BYTES: Final = 64 << 20
-_OWN_MODULES: Final = ("keras", "tf_keras", "builtins", "tensorflow.python.keras")
+_KERAS_PACKAGES: Final = frozenset({"keras", "tf_keras", "tensorflow", "builtins"})
+_UNKNOWN_CLASS: Final = ("Could not locate", "Unknown layer", "Unknown activation", "custom object")
 _CUSTOM_CODE_HINT: Final = (
     "Rebuild the model from built-in layers, or export it as a SavedModel where your own code is at hand."
 )
@@ -34,17 +39,23 @@ def read_keras(request: Request) -> TensorFlowSource:
         MalformedModelError: The file is damaged or holds weights only.
         UnsupportedModelError: It holds code of the user's, or has no single image input.
     """
+    own_code = set(_own_code(_config(request)))
+    if own_code and not request.trust:
+        raise UnsupportedModelError(
+            f"The file holds code of its own: {', '.join(sorted(name for _, name in own_code)[:3])}.",
+            hint=f"If you trust where the file comes from, allow it with --trust. {_CUSTOM_CODE_HINT}",
+        )
     import tensorflow as tf
 
-    _refuse_code(request)
-    model, versions, notes = _load(request)
-    if len(getattr(model, "inputs", None) or ()) != 1:
+    model, versions, notes = _load(request, _own_classes(request, own_code))
+    inputs = list(getattr(model, "inputs", None) or ())
+    if len(inputs) != 1:
         raise UnsupportedModelError(
-            f"The Keras model has {len(getattr(model, 'inputs', None) or ())} declared inputs, not one.",
+            f"The Keras model has {len(inputs)} declared inputs, not one.",
             hint="Build it as a functional model of one image, or export it as a SavedModel with a signature.",
         )
-    shape = static_image_shape(tuple(model.inputs[0].shape), request.input_size, "image")
-    dtype = tf.as_dtype(model.inputs[0].dtype)
+    shape = static_image_shape(tuple(inputs[0].shape), request.input_size, "image")
+    dtype = tf.as_dtype(inputs[0].dtype)
     names = _output_names(model, model(tf.zeros(shape, dtype), training=False))
 
     def call(image: Any) -> list[Any]:
@@ -53,31 +64,30 @@ def read_keras(request: Request) -> TensorFlowSource:
     return source_from(call, names, shape, dtype, versions=versions, notes=notes)
 
 
-def _load(request: Request) -> tuple[Any, dict[str, str], list[str]]:
+def _load(request: Request, own_classes: dict[str, Any]) -> tuple[Any, dict[str, str], list[str]]:
+    """The model, the version of the library that could read it, and a note where that was the second one asked."""
     import keras
 
+    settings = {"compile": False, "safe_mode": not request.trust, "custom_objects": own_classes}
     try:
-        model = keras.saving.load_model(request.path, compile=False, safe_mode=not request.trust)
-        return model, {"keras": keras.__version__}, []
+        return keras.saving.load_model(request.path, **settings), {"keras": keras.__version__}, []
     except Exception as error:  # Keras raises whatever its layers raise
-        first = error
+        refusal = error
     try:
         import tf_keras
-    except ImportError:
-        raise _unreadable(first) from first
-    try:
-        model = tf_keras.models.load_model(request.path, compile=False, safe_mode=not request.trust)
+
+        model = tf_keras.models.load_model(request.path, **settings)
     except Exception as error:
-        raise _unreadable(first) from error
+        raise _unreadable(refusal) from error
     note = f"Keras {keras.__version__} could not read the file, so tf-keras {tf_keras.__version__} did."
     return model, {"tf_keras": tf_keras.__version__}, [note]
 
 
 def _unreadable(error: Exception) -> CoralsmithError:
-    text = str(error)
-    if any(sign in text for sign in ("Could not locate", "Unknown layer", "custom object", "not registered")):
+    unknown = [line for line in str(error).splitlines() if any(sign in line for sign in _UNKNOWN_CLASS)]
+    if unknown:
         return UnsupportedModelError(
-            f"The model uses a class or function that is not part of Keras. {essential_line(error)}",
+            f"The model uses a class or function that is not part of Keras: {unknown[0][:300]}",
             hint=_CUSTOM_CODE_HINT,
         )
     return MalformedModelError(
@@ -86,15 +96,15 @@ def _unreadable(error: Exception) -> CoralsmithError:
     )
 
 
-def _refuse_code(request: Request) -> None:
-    """Refuse a file that brings Python code of its own, before anything of it is loaded."""
-    config = _config(request)
-    foreign = sorted(set(_foreign_code(config)))
-    if foreign and not request.trust:
-        raise UnsupportedModelError(
-            f"The file holds code of its own: {', '.join(foreign[:3])}.",
-            hint=f"If you trust where the file comes from, allow it with --trust. {_CUSTOM_CODE_HINT}",
-        )
+def _own_classes(request: Request, own_code: set[tuple[str, str]]) -> dict[str, Any]:
+    """The classes of a trusted file, from modules that lie beside it or are installed."""
+    classes: dict[str, Any] = {}
+    if own_code:
+        sys.path.append(str(Path(request.path).parent))
+    for module, name in own_code:
+        with contextlib.suppress(ImportError, AttributeError):  # Keras then says which class it lacks
+            classes[name] = getattr(import_module(module), name)
+    return classes
 
 
 def _config(request: Request) -> Any:
@@ -119,21 +129,21 @@ def _config(request: Request) -> Any:
     return json.loads(config)
 
 
-def _foreign_code(part: Any) -> Iterator[str]:
-    """Names of everything in a configuration that is not Keras's own."""
+def _own_code(part: Any) -> Iterator[tuple[str, str]]:
+    """Module and name of everything in a configuration that is not Keras's own; Python code counts as a module."""
     if isinstance(part, list):
         for item in part:
-            yield from _foreign_code(item)
+            yield from _own_code(item)
     if not isinstance(part, dict):
         return
     name, module = part.get("class_name"), part.get("module")
     if name in ("Lambda", "__lambda__"):
-        yield f"a {name} layer" if name == "Lambda" else "a lambda function"
-    elif isinstance(module, str) and not module.startswith(_OWN_MODULES):
-        yield f"{module}.{name}"
+        yield "python", str(name)
+    elif isinstance(module, str) and module.partition(".")[0] not in _KERAS_PACKAGES:
+        yield module, str(name)
     for key, item in part.items():
         if key not in ("compile_config", "build_config"):
-            yield from _foreign_code(item)
+            yield from _own_code(item)
 
 
 def _named(outputs: Any) -> list[tuple[str, Any]]:

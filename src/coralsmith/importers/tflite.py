@@ -51,12 +51,13 @@ def import_tflite(source: SourceInfo, options: ImportOptions, progress: Progress
     progress.step("Reading the TensorFlow Lite model")
     graph = read_tflite(source.path)
     refuse_unusable(graph)
+    notes, tolerance = _expand_weights(graph)
     _fix_input_size(graph, options.input_size)
     make_static(graph)
     for tensor, name in zip(graph.outputs, unique_names([t.name for t in graph.outputs]), strict=True):
         tensor.name = name
+    names = {tensor.name: tensor.name for tensor in graph.outputs}
     samples = _run_original(source.path, graph, options)
-    notes, tolerance = _expand_weights(graph)
     findings = [_NOT_RUN] if samples is None else []
     if is_quantized(graph):
         findings.append(_ALREADY_QUANTIZED)
@@ -69,7 +70,7 @@ def import_tflite(source: SourceInfo, options: ImportOptions, progress: Progress
         verification = verify_import(
             graph, samples, reference="LiteRT", real_images=bool(options.images), tolerance=tolerance
         )
-    return Imported(graph, None, replace(source, notes=tuple(notes)), findings, verification)
+    return Imported(graph, None, replace(source, output_names=names, notes=tuple(notes)), findings, verification)
 
 
 def _fix_input_size(graph: Graph, size: tuple[int, int] | None) -> None:
