@@ -12,7 +12,7 @@ from rich.text import Text
 
 from coralsmith.report import wording
 from coralsmith.report.figures import BASES, key_figures, memory_figure
-from coralsmith.report.terminal_parts import findings, headline, operator_table, pairs_table, safe
+from coralsmith.report.terminal_parts import findings, headline, labelled, operator_table, pairs_table, safe
 
 if TYPE_CHECKING:
     from coralsmith.compat.report import CheckReport
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from coralsmith.quantize_file import QuantizedFile
     from coralsmith.report.document import ConversionReport, DetectionRecord, VerdictStatus
 
-_COLOURS: Final[dict[VerdictStatus, str]] = {"compiled": "green", "int8-ready": "blue", "blocked": "red"}
+_COLOURS: Final[dict[VerdictStatus, str]] = {"compiled": "green", "int8-ready": "cyan", "blocked": "red"}
 _TARGET_ORDER: Final = ("cpu", "unknown", "edgetpu")
 _LABELS_SHOWN: Final = 12
 _DETECTIONS_SHOWN: Final = 10
@@ -37,10 +37,10 @@ def print_summary(
     pairs_table(console, ((f.title, f.value, BASES[f.basis], f.detail) for f in key_figures(report)))
     findings(console, report.findings, verbose=verbose)
     if report.files:
-        console.print(Text("\nWritten to ", "bold") + safe(console, folder, "bold"))
+        console.print(labelled(console, "\nWritten to ", folder))
         pairs_table(console, ((file.name, wording.size(file.bytes)) for file in report.files))
     if verdict.next_step:
-        console.print(Text("\nNext: ", "bold") + safe(console, verdict.next_step))
+        console.print(labelled(console, "\nNext: ", verdict.next_step))
     if verdict.command:
         console.print(safe(console, f"  {verdict.command}", "cyan"), soft_wrap=True)
 
@@ -56,7 +56,7 @@ def print_check(report: CheckReport, *, verbose: bool = False, console: Console 
         title, colour = "Prediction: the Edge TPU compiler would refuse this model", "red"
     else:
         title = f"Prediction: {report.ops_edgetpu} of {report.ops_total} operators run on the Edge TPU"
-        colour = "green" if report.ops_cpu + report.ops_unknown == 0 else "blue"
+        colour = "green" if report.ops_cpu + report.ops_unknown == 0 else "cyan"
         counts.append(wording.count(report.partitions, "Edge TPU partition"))
     headline(console, title, ", ".join(filter(None, counts)), name=Path(report.model).name, colour=colour)
     rows = _grouped((op.kind, op.target, op.status) for op in report.ops)
@@ -90,7 +90,7 @@ def print_compile(result: Compilation, *, verbose: bool = False, console: Consol
         )
     findings(console, result.findings, verbose=verbose)
     if result.model is not None:
-        console.print(Text("\nWritten: ", "bold") + safe(console, result.model), soft_wrap=True)
+        console.print(labelled(console, "\nWritten: ", result.model), soft_wrap=True)
 
 
 def print_quantized(result: QuantizedFile, *, verbose: bool = False, console: Console | None = None) -> None:
@@ -120,7 +120,7 @@ def print_head(head: DetectionHead, *, verbose: bool = False, console: Console |
         ("Suppression", f"IoU {nms.iou:g}", f"score {nms.score:g}, at most {nms.max_detections} detections"),
     ]
     headline(
-        console, "Detection head", head.evidence, name=wording.count(len(head.labels), "class"), colour="blue"
+        console, "Detection head", head.evidence, name=wording.count(len(head.labels), "class"), colour="cyan"
     )
     pairs_table(console, rows)
     console.print(Text("  Labels  ") + safe(console, ", ".join(shown) + more))
@@ -147,7 +147,7 @@ def print_detections(
         if len(shown) < len(detections):
             console.print(Text(f"  and {len(detections) - len(shown)} more; --verbose tells.", "dim"))
     if drawn is not None:
-        console.print(Text("Pictures: ", "bold") + safe(console, drawn), soft_wrap=True)
+        console.print(labelled(console, "Pictures: ", drawn), soft_wrap=True)
 
 
 def _chip_lines(report: CheckReport) -> Iterator[tuple[str, ...]]:

@@ -45,6 +45,11 @@ def headline(console: Console, title: str, text: str, *, name: str, colour: str)
     console.print(Panel(body, title=safe(console, name), title_align="left", border_style=colour, box=shape))
 
 
+def labelled(console: Console, label: str, text: object) -> Text:
+    """A line that begins with a bold word."""
+    return Text.assemble((label, "bold"), safe(console, text))
+
+
 def pairs_table(console: Console, rows: Iterable[Sequence[str]]) -> None:
     """Names in front, values behind, remarks dimmed."""
     table = _grid(4)

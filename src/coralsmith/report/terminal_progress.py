@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as LiveDisplay
 from rich.text import Text
 
@@ -45,7 +45,7 @@ class TerminalProgress:
             SpinnerColumn("dots" if fancy else "line", style="cyan"),
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            _Count(),
             TimeElapsedColumn(),
             console=console,
             transient=True,
@@ -90,9 +90,17 @@ class TerminalProgress:
         self._task = None
         seconds = time.perf_counter() - self._start
         if failed or self._counted or seconds >= _WORTH_A_LINE_S:
-            sign = Text(self._done[failed], "red" if failed else "green")
+            sign = (self._done[failed], "red" if failed else "green")
             title = safe(self._console, f" {self._title:<{_TITLE_WIDTH}} ")
-            self._console.print(sign + title + Text(f"{duration(seconds):>10}", "dim"))
+            self._console.print(Text.assemble(sign, title, (f"{duration(seconds):>10}", "dim")))
+
+
+class _Count(ProgressColumn):
+    """How many units are done, where it is known how many there are."""
+
+    def render(self, task: Task) -> Text:
+        """The text of the column."""
+        return Text("" if task.total is None else f"{task.completed:.0f}/{task.total:.0f}", "cyan")
 
 
 class LogProgress:
