@@ -190,14 +190,14 @@ def test_a_head_shows_its_conventions_and_the_first_labels() -> None:
         "scores",
         np.full((1917, 4), 0.5, np.float32),
         tuple(f"class {i}" for i in range(20)),
-        evidence="given in head.json",
+        evidence="given in head.json; input [-1, 1]",
     )
     screen = Screen()
     print_head(head, console=screen.console)
-    assert "given in head.json" in screen.words
+    assert "20 labels, 1,917 anchors" in screen.words
+    assert "Evidence given in head.json input [-1, 1]" in screen.words
     assert "Input 320x300 pixels -1 to 1, stretch" in screen.words
     assert "Boxes boxes yxhw, scales 10, 10, 5, 5" in screen.words
-    assert "Anchors 1,917" in screen.words
     assert "class 11 and 8 more" in screen.words
 
 

@@ -130,7 +130,7 @@ def _head(head: HeadRecord) -> Markup:
         ("boxes", code(head.boxes)),
         ("scores", code(head.scores)),
         ("anchors", f"{head.anchors:,}"),
-        ("evidence", head.evidence),
+        ("evidence", head.evidence.replace("; ", "\n")),
     ]
     labels = details(wording.count(len(head.labels), "label"), element("p", ", ".join(head.labels)))
     return joined(element("h3", "Detection head"), facts(pairs), labels)

@@ -116,14 +116,15 @@ def print_head(head: DetectionHead, *, verbose: bool = False, console: Console |
         ("Input", f"{width}x{height} pixels", f"{low:g} to {high:g}, {head.input.resize}"),
         ("Boxes", head.boxes, f"{coder.order}, scales {', '.join(f'{scale:g}' for scale in coder.scales)}"),
         ("Scores", head.scores, f"{score.activation}, background {background}"),
-        ("Anchors", f"{len(head.anchors):,}", ""),
         ("Suppression", f"IoU {nms.iou:g}", f"score {nms.score:g}, at most {nms.max_detections} detections"),
     ]
-    headline(
-        console, "Detection head", head.evidence, name=wording.count(len(head.labels), "class"), colour="cyan"
-    )
+    text = f"{wording.count(len(head.labels), 'label')}, {wording.count(len(head.anchors), 'anchor')}"
+    headline(console, "Detection head", text, name="head", colour="cyan")
     pairs_table(console, rows)
-    console.print(Text("  Labels  ") + safe(console, ", ".join(shown) + more))
+    console.print(labelled(console, "\nLabels: ", ", ".join(shown) + more))
+    console.print(Text("\nEvidence", "bold"))
+    for clause in head.evidence.split("; "):
+        console.print(safe(console, f"  {clause}", "dim"))
 
 
 def print_detections(
