@@ -12,10 +12,7 @@ import numpy as np
 
 from coralsmith.graph.layout_shapes import LAYOUT_RULES
 from coralsmith.graph.model import Op, Tensor
-from coralsmith.graph.operators import OPERATORS
-
-_VALUES: Final = frozenset({"input", "input1", "input2", "alpha", "value"})
-"""Roles of inputs that hold what is computed with; the others are axes, sizes and indices, or weights."""
+from coralsmith.graph.operators import OPERATORS, VALUES
 
 _CONVERTING: Final = frozenset({"QUANTIZE", "DEQUANTIZE", "CAST", "SHAPE", "ARG_MAX"})
 _WITHOUT_SCALES: Final = frozenset(
@@ -45,7 +42,7 @@ _BIASES: Final[dict[str, tuple[str, ...]]] = {
 def type_violations(op: Op) -> Iterator[str]:
     """What is wrong with the element types of an operator of the operator table, each in one phrase."""
     roles = _roles(op)
-    values = [tensor for role, tensor in roles if role in _VALUES]
+    values = [tensor for role, tensor in roles if role in VALUES]
     if op.kind not in _CONVERTING and len(types := {tensor.dtype.name for tensor in (*values, *op.outputs)}) > 1:
         yield f"it mixes {' and '.join(sorted(types))}"
     for role, tensor in roles:
@@ -53,7 +50,7 @@ def type_violations(op: Op) -> Iterator[str]:
             yield from _unless_among(_WEIGHTS, values[0], tensor, role)
         elif role == "bias":
             yield from _unless_among(_BIASES, values[0], tensor, role)
-        elif role not in _VALUES and tensor.dtype.kind not in "iu":
+        elif role not in VALUES and tensor.dtype.kind not in "iu":
             yield f"its {role} is of type {tensor.dtype.name}"
     if op.kind not in _WITHOUT_SCALES:
         for tensor in (*(tensor for _, tensor in roles), *op.outputs):

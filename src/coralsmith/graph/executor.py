@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from coralsmith.errors import UnsupportedModelError
 from coralsmith.graph.interpreter import load_interpreter
+from coralsmith.graph.kernel_limits import breached_limits
 from coralsmith.graph.model import Array, Graph, Tensor
 from coralsmith.graph.writer import serialize_for_interpreter
 
@@ -22,12 +24,15 @@ class Executor:
         reference_kernels: Use LiteRT's slow reference kernels instead of the optimised ones.
 
     Raises:
-        UnsupportedModelError: The interpreter refuses the graph (an unknown custom operator, say).
+        UnsupportedModelError: The interpreter refuses the graph (an unknown custom operator, say), or would
+            not survive it.
     """
 
     def __init__(
         self, graph: Graph, *, threads: int = 2, keep_all: bool = False, reference_kernels: bool = False
     ) -> None:
+        for problem in breached_limits(graph):
+            raise UnsupportedModelError(f"The model cannot be run here: {problem}.")
         self.graph = graph
         self._content, self._number = serialize_for_interpreter(graph)
         self._interpreter = load_interpreter(
@@ -47,10 +52,17 @@ class Executor:
         return [self.value(tensor) for tensor in self.graph.outputs]
 
     def invoke(self, *inputs: Array) -> None:
-        """Invoke once and leave the results in the interpreter, for `value` and `view`."""
+        """Invoke once and leave the results in the interpreter, for `value` and `view`.
+
+        Raises:
+            UnsupportedModelError: A kernel refuses what it is given.
+        """
         for tensor, array in zip(self.graph.inputs, inputs, strict=True):
-            self._interpreter.set_tensor(self._number[tensor], np.ascontiguousarray(array))
-        self._interpreter.invoke()
+            self._interpreter.set_tensor(self._number[tensor], np.asarray(array, order="C"))
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise UnsupportedModelError(f"The interpreter cannot run the model: {error}") from error
 
     def value(self, tensor: Tensor) -> Array:
         """A copy of the value of `tensor` after the last `invoke`."""

@@ -33,20 +33,29 @@ def _unpack(op: Operands) -> list[Shape]:
     return [(*data[:axis], *data[axis + 1 :])] * parts
 
 
+def _parts(op: Operands) -> int:
+    parts = op.integer("num_splits")
+    if len(op.op.outputs) != parts:
+        raise ValueError(f"{len(op.op.outputs)} outputs for {parts} parts")
+    return parts
+
+
 def _split(op: Operands) -> list[Shape]:
-    data, parts = op.shape(1), op.integer("num_splits")
+    parts = _parts(op)
+    data = op.shape(1)
     axis = checked_axis(op.value(0), len(data))
-    if data[axis] % parts or len(op.op.outputs) != parts:
-        raise ValueError(f"{data[axis]} into {parts} parts and {len(op.op.outputs)} outputs")
+    if data[axis] % parts:
+        raise ValueError(f"{data[axis]} into {parts} parts")
     return [(*data[:axis], data[axis] // parts, *data[axis + 1 :])] * parts
 
 
 def _split_v(op: Operands) -> list[Shape]:
+    parts = _parts(op)
     data, sizes = op.shape(0), op.values(1)
     axis = checked_axis(op.value(2), len(data))
     if sizes.count(-1) == 1:
         sizes[sizes.index(-1)] = data[axis] - sum(size for size in sizes if size != -1)
-    if min(sizes, default=-1) < 0 or sum(sizes) != data[axis] or op.integer("num_splits") != len(sizes):
+    if min(sizes, default=-1) < 0 or sum(sizes) != data[axis] or len(sizes) != parts:
         raise ValueError(f"{data[axis]} into parts of {sizes}")
     return [(*data[:axis], size, *data[axis + 1 :]) for size in sizes]
 

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+VALUES: Final = ("input", "input1", "input2", "alpha", "value")
+"""Names of inputs that are computed with, all of one element type."""
+
 
 @dataclass(frozen=True)
 class OperatorSpec:
@@ -26,6 +29,11 @@ class OperatorSpec:
     options: str | None = None
     required: int = 1
     variadic: bool = False
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """The inputs that are no values but decide the output's shape: axes, sizes, paddings."""
+        return tuple(role for role in self.inputs if role not in (*VALUES, "filter", "bias", "indices"))
 
 
 _CONVOLUTION = ("input", "filter", "bias")

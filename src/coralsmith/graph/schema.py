@@ -10,7 +10,6 @@ import re
 from functools import cache
 from typing import Any, Final
 
-import ml_dtypes
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
@@ -23,7 +22,6 @@ PLACEHOLDER_CODE: Final = 127  # old one-byte operator code of every operator ab
 NUMPY_TYPES: Final[dict[int, np.dtype[Any]]] = {
     schema.TensorType.FLOAT32: np.dtype(np.float32),
     schema.TensorType.FLOAT16: np.dtype(np.float16),
-    schema.TensorType.BFLOAT16: np.dtype(ml_dtypes.bfloat16),
     schema.TensorType.FLOAT64: np.dtype(np.float64),
     schema.TensorType.INT8: np.dtype(np.int8),
     schema.TensorType.UINT8: np.dtype(np.uint8),

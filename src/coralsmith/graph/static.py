@@ -26,6 +26,8 @@ def make_static(graph: Graph) -> None:
                 f"The input '{tensor.name}' has no fixed size: {list(tensor.shape_signature)}.",
                 hint="Export the model with a fixed image height and width; the Edge TPU needs static shapes.",
             )
+        if tensor.shape_signature:
+            tensor.shape = (1, *tensor.shape[1:])
     executor = Executor(graph, keep_all=True)
     executor.invoke(*(np.zeros(tensor.shape, tensor.dtype) for tensor in graph.inputs))
     for tensor in graph.tensors():

@@ -28,6 +28,7 @@ _POSITIVE_ATTRIBUTES: Final = (
     "block_size",
     "num_splits",
 )
+_SEVERAL_OUTPUTS: Final = frozenset({"SPLIT", "SPLIT_V", "UNPACK"})
 MAX_ACTIVATION_BYTES: Final = 1 << 31
 MAX_RANK: Final = 8
 _SMALLEST_SCALE: Final = np.finfo(np.float32).tiny  # kernels that divide by smaller ones crash
@@ -104,6 +105,8 @@ def _operator(op: Op, known: dict[Tensor, Shape]) -> Iterator[str]:
             yield f"it lacks one of its {spec.required} inputs"
         if not spec.variadic and len(op.inputs) > len(spec.inputs):
             yield f"it has {len(op.inputs)} inputs"
+        if len(op.outputs) > 1 and op.kind not in _SEVERAL_OUTPUTS:
+            yield f"it has {len(op.outputs)} outputs"
         for name in _POSITIVE_ATTRIBUTES:
             value = op.attributes.get(name, 1)
             if not isinstance(value, int) or value < 1:

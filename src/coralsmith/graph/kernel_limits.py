@@ -1,0 +1,86 @@
+"""What LiteRT's kernels take on trust: where it does not hold they end the process instead of raising an error.
+
+Each limit was found by the fuzz run in ``benchmarks/fuzz`` with LiteRT 2.3; its evidence says how it ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from coralsmith.graph.model import Graph, Op, Tensor
+from coralsmith.graph.operators import OPERATORS
+
+_KNOWN_CUSTOM: Final = "TFLite_Detection_PostProcess"
+_LARGEST_RESCALE: Final = 2.0**19  # the kernels of sums shift their inputs by 20 bits before they rescale
+
+
+@dataclass(frozen=True)
+class KernelLimit:
+    """Operators of `kinds` must hold a condition.
+
+    Attributes:
+        kinds: Operator names; empty for all.
+        reason: What is wrong where the condition does not hold.
+        holds: The condition.
+        evidence: What happens otherwise.
+    """
+
+    kinds: frozenset[str]
+    reason: str
+    holds: Callable[[Op], bool]
+    evidence: str
+
+
+def _is_verified(op: Op) -> bool:
+    return op.kind in OPERATORS or (op.kind == "CUSTOM" and op.custom_code == _KNOWN_CUSTOM)
+
+
+def _rescales_within(op: Op) -> bool:
+    scales = [_scale(tensor) for tensor in op.inputs]
+    return max(scales) < _scale(op.output) * _LARGEST_RESCALE
+
+
+def _scale(tensor: Tensor | None) -> float:
+    return 1.0 if tensor is None or tensor.quant is None else float(tensor.quant.scale[0])
+
+
+KERNEL_LIMITS: Final = (
+    KernelLimit(frozenset(), "coralsmith does not know what its kernel relies on", _is_verified, "SIGSEGV"),
+    KernelLimit(
+        frozenset({"DEPTHWISE_CONV_2D"}), "it has no bias", lambda op: op.input("bias") is not None, "SIGSEGV"
+    ),
+    KernelLimit(
+        frozenset({"ADD", "SUB", "SQUARED_DIFFERENCE"}),
+        "the scale of its output is a millionth of that of an input",
+        _rescales_within,
+        "SIGABRT in QuantizeMultiplierSmallerThanOneExp",
+    ),
+)
+
+
+def breached_limits(graph: Graph) -> Iterator[str]:
+    """Where the interpreter could end the process, each in one phrase; nothing for a graph that can be run."""
+    settled: set[Tensor | None] = {None}
+    for op in graph.ops:
+        settled.update(tensor for tensor in op.inputs if tensor is not None and tensor.is_constant)
+        reason = _breach(op) or _left_to_the_input(op, settled)
+        if reason:
+            yield f"{op.custom_code or op.kind} '{op.name}': {reason}"
+        if op.kind == "SHAPE" or settled.issuperset(op.inputs):
+            settled.update(op.outputs)
+
+
+def _breach(op: Op) -> str:
+    limits = (limit for limit in KERNEL_LIMITS if not limit.kinds or op.kind in limit.kinds)
+    return next((limit.reason for limit in limits if not limit.holds(op)), "")
+
+
+def _left_to_the_input(op: Op, settled: set[Tensor | None]) -> str:
+    """Sizes that the model's input decides may ask for any memory; kernels trust filters to be constant."""
+    spec = OPERATORS.get(op.kind)
+    roles = (role for role in spec.inputs if role == "filter" or role in spec.sizes) if spec else ()
+    return next(
+        (f"its {role} depends on the model's input" for role in roles if op.input(role) not in settled), ""
+    )
