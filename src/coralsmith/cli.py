@@ -152,7 +152,8 @@ def check(
     """
     from coralsmith.check_model import check as run
 
-    with _progress(quiet or json) as progress:
+    is_quick = model.suffix == ".tflite"  # over before a progress bar could be shown
+    with _progress(quiet or json or is_quick) as progress:
         report = run(model, min_runtime=min_runtime, trust=trust, progress=progress)
     if json:
         _print_json(report)

@@ -7,7 +7,7 @@ from typing import Final
 from coralsmith.errors import UnsupportedModelError
 from coralsmith.graph import Graph
 
-_FLOATS: Final = ("float16", "float64", "bfloat16", "complex64", "complex128")
+_FLOATS: Final = ("float16", "float64", "complex64", "complex128")
 
 
 def refuse_unusable(graph: Graph) -> None:
