@@ -141,7 +141,10 @@ def frozen_detector(folder: Path) -> None:
         scores = tf.nn.softmax(raw_scores)[:, :, :2]
         kept = tf.image.non_max_suppression(boxes[0], scores[0, :, 0], 7, 0.45, 0.2)
         tf.identity(tf.gather(boxes[0], kept), "z")
-    (folder / "frozen.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    graph_def = graph.as_graph_def()
+    (folder / "frozen.pb").write_bytes(graph_def.SerializeToString())
+    graph_def.node.add(name="detections", op="TFLite_Detection_PostProcess", input=["concat", "concat_1"])
+    (folder / "postprocess.pb").write_bytes(graph_def.SerializeToString())
 
 
 def frozen_classifier(folder: Path) -> None:

@@ -91,6 +91,7 @@ def test_an_int8_model_of_the_converter_is_kept(sources: Path) -> None:
         ("open_size.keras", UnsupportedModelError, "no fixed size"),
         ("open_size.tflite", UnsupportedModelError, "no fixed size"),
         ("two_signatures", UnsupportedModelError, "not clear which signature.*convolve, halve"),
+        ("postprocess.pb", UnsupportedModelError, "TFLite_Detection_PostProcess"),
         ("without_weights.tflite", UnsupportedModelError, "VAR_HANDLE, READ_VARIABLE"),
     ],
 )

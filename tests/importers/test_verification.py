@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from coralsmith.detection.decode import class_probabilities, decode_boxes
-from coralsmith.detection.head import DetectionHead, InputSpec, ScoreSpec
+from coralsmith.detection.head import DetectionHead, InputSpec, NmsSpec, ScoreSpec
+from coralsmith.detection.postprocess_op import attach_postprocess_op
 from coralsmith.errors import UnsupportedModelError
 from coralsmith.graph import Graph
 from coralsmith.graph.executor import Executor
@@ -56,23 +60,45 @@ def test_values_that_are_no_numbers_are_an_error(bad: float) -> None:
         verify_import(source, samples_of(source, error=bad), reference="the other", real_images=True)
 
 
+@pytest.mark.parametrize(("first_spoilt_row", "counts"), [(3, False), (2, True)])
+def test_rows_behind_the_count_of_the_postprocess_operator_do_not_count(
+    first_spoilt_row: int, counts: bool
+) -> None:
+    """The operator leaves the rows behind its count as they were; here it finds 3 detections and has 5 rows."""
+    source, head, _ = detector()
+    full = attach_postprocess_op(source, replace(head, score=ScoreSpec("none", 0), nms=NmsSpec(0.5, 0.0, 5)))
+    image = np.random.default_rng(3).uniform(0, 1, source.inputs[0].shape).astype(np.float32)
+    boxes, classes, scores, count = Executor(full).run(image)
+    assert count == 3
+    for rows in (boxes, classes, scores):
+        rows[:, first_spoilt_row:] = 7
+    values = zip(full.outputs, (boxes, classes, scores, count), strict=True)
+    samples = Samples(image[None], {tensor.name: value[None] for tensor, value in values})
+    with pytest.raises(UnsupportedModelError) if counts else contextlib.nullcontext():
+        verify_import(full, samples, reference="LiteRT", real_images=False)
+
+
 def detector() -> tuple[Graph, DetectionHead, Samples]:
     """A head over a graph that hands its input on, and the source's own decoding of it."""
-    raw = activation("raw", (1, 3, 7))
+    image = activation("image", (1, 1, 7, 3))
+    flat = op("RESHAPE", [image, constant("shape", [1, 3, 7], np.int32)], "raw")
+    raw = flat.output
     begin, columns = constant("begin", [0, 0, 0], np.int32), constant("columns", [1, 3, 4], np.int32)
     rest, four = constant("rest", [1, 3, 3], np.int32), constant("four", [0, 0, 4], np.int32)
     boxes, scores = op("SLICE", [raw, begin, columns], "boxes"), op("SLICE", [raw, four, rest], "scores")
     anchors = np.array([[0.2, 0.3, 0.2, 0.1], [0.5, 0.5, 0.4, 0.4], [0.7, 0.6, 0.1, 0.3]], np.float32)
     head = DetectionHead(
-        InputSpec((1, 1), 1.0, 0.0), "boxes", "scores", anchors, ("a", "b"), score=ScoreSpec("sigmoid", 0)
+        InputSpec((1, 7), 1.0, 0.0), "boxes", "scores", anchors, ("a", "b"), score=ScoreSpec("sigmoid", 0)
     )
-    values = np.random.default_rng(2).standard_normal((2, 1, 1, 3, 7)).astype(np.float32).reshape(2, 1, 3, 7)
+    values = np.random.default_rng(2).standard_normal((2, 1, 3, 7)).astype(np.float32)
     detections = {
         "boxes": np.stack([decode_boxes(v[0, :, :4], anchors, head.box_coder) for v in values]),
         "scores": np.stack([class_probabilities(v[0, :, 4:], head.score) for v in values]),
     }
-    samples = Samples(values, {"boxes": values[..., :4], "scores": values[..., 4:]}, detections)
-    return graph([boxes, scores], [raw], [boxes.output, scores.output]), head, samples
+    samples = Samples(
+        values.reshape(2, 1, 1, 7, 3), {"boxes": values[..., :4], "scores": values[..., 4:]}, detections
+    )
+    return graph([flat, boxes, scores], [image], [boxes.output, scores.output]), head, samples
 
 
 def test_the_recovered_head_must_decode_as_the_source_does() -> None:

@@ -43,6 +43,8 @@ def main(arguments: list[str]) -> int:
         _fail(folder, type(error).__name__, error.message, error.hint)
     except ImportError as error:
         _fail(folder, "MachineError", f"A library cannot be loaded. {essential_line(error)}", _REINSTALL)
+    except OSError as error:
+        _fail(folder, "MachineError", f"A file cannot be read or written. {essential_line(error)}", "")
     except MemoryError:
         _fail(folder, "MachineError", "TensorFlow ran out of memory.", "Close other programs.")
     except Exception as error:  # the parent turns the essential line into a typed error

@@ -22,7 +22,6 @@ FACTS_FILE: Final = "facts.json"
 SAMPLES_FILE: Final = "samples.npz"
 STAGE_FILE: Final = "stage.txt"
 FAILURE_FILE: Final = "failure.json"
-MAX_FACTS_BYTES: Final = 64 << 20
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coralsmith.detection.head import NmsSpec
-from coralsmith.errors import MalformedModelError
+from coralsmith.detection.postprocess_op import CUSTOM_CODE as POSTPROCESS
+from coralsmith.errors import MalformedModelError, UnsupportedModelError
 from coralsmith.importers.frozen_graph_probe import (
     Decoder,
     GraphSession,
@@ -102,7 +103,13 @@ def _load(request: Request) -> Any:
         raise MalformedModelError(
             f"The file is no TensorFlow graph. {essential_line(error)}", hint="Freeze the graph again."
         ) from error
-    refuse_reaching_out({node.op for node in graph_def.node}, request.trust)
+    kinds = {node.op for node in graph_def.node}
+    refuse_reaching_out(kinds, request.trust)
+    if POSTPROCESS in kinds:
+        raise UnsupportedModelError(
+            f"The graph ends in {POSTPROCESS}, an operator that TensorFlow itself cannot run.",
+            hint="Give frozen_inference_graph.pb of the same checkpoint, which decodes its boxes in the graph.",
+        )
     return graph_def
 
 

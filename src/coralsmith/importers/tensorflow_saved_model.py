@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from coralsmith.detection.postprocess_op import CUSTOM_CODE as POSTPROCESS
 from coralsmith.errors import MalformedModelError, UnsupportedModelError
 from coralsmith.importers.image_input import static_image_shape
 from coralsmith.importers.tensorflow_conversion import (
@@ -25,7 +26,7 @@ def read_saved_model(request: Request) -> TensorFlowSource:
     """
     import tensorflow as tf
 
-    _refuse_reaching_out(request)
+    _inspect(request)
     try:
         loaded = tf.saved_model.load(request.path)
     except Exception as error:  # the loader raises many types, documented nowhere
@@ -53,7 +54,7 @@ def read_saved_model(request: Request) -> TensorFlowSource:
     return source_from(call, names, shape, spec.dtype, notes=[f"Read by the signature '{name}'."])
 
 
-def _refuse_reaching_out(request: Request) -> None:
+def _inspect(request: Request) -> None:
     """Look through every function of the file before it is loaded: loading already runs its initialisers."""
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
@@ -63,11 +64,16 @@ def _refuse_reaching_out(request: Request) -> None:
         raise MalformedModelError(
             f"saved_model.pb is damaged. {essential_line(error)}", hint="Export the model again."
         ) from error
-    kinds: set[str] = set()
-    for graph in (part.graph_def for part in document.meta_graphs):
-        kinds.update(node.op for node in graph.node)
-        kinds.update(node.op for function in graph.library.function for node in function.node_def)
-    refuse_reaching_out(kinds, request.trust)
+    graphs = [part.graph_def for part in document.meta_graphs]
+    functions = [function for graph in graphs for function in graph.library.function]
+    nodes = [node for part in graphs for node in part.node] + [n for f in functions for n in f.node_def]
+    refuse_reaching_out({node.op for node in nodes}, request.trust)
+    if any(f.attr["_implements"].func.name == POSTPROCESS for f in functions if "_implements" in f.attr):
+        raise UnsupportedModelError(
+            f"The SavedModel ends in {POSTPROCESS}, which only TensorFlow's own conversion of the folder keeps.",
+            hint="Convert it with tf.lite.TFLiteConverter.from_saved_model(folder), with allow_custom_ops = True, "
+            "and give coralsmith the .tflite file.",
+        )
 
 
 def _choose(signatures: dict[str, Any], asked: str | None) -> tuple[str, Any]:

@@ -11,6 +11,8 @@ import numpy as np
 from coralsmith.errors import UnsupportedModelError
 from coralsmith.findings import Finding
 from coralsmith.graph import Array, Graph
+from coralsmith.graph.interpreter import load_interpreter, native_log_silenced
+from coralsmith.graph.kernel_limits import breached_limits
 from coralsmith.graph.reader import read_tflite
 from coralsmith.graph.static import make_static
 from coralsmith.importers.canonical import canonicalise
@@ -37,7 +39,7 @@ _NOT_RUN: Final = Finding(
     rule="import-not-verified",
     severity="warning",
     reason="LiteRT cannot run the source model, so the import was not compared with it.",
-    evidence="measured: the interpreter refused the file",
+    evidence="measured: the interpreter refuses the file, or its kernels would not survive it",
 )
 
 
@@ -101,7 +103,9 @@ def _expand_weights(graph: Graph) -> tuple[list[str], float]:
 
 
 def _run_original(path: Path, graph: Graph, options: ImportOptions) -> Samples | None:
-    """What LiteRT computes with the file as it is; None where it cannot run it."""
+    """What LiteRT computes with the file as it is; None where it cannot, or would not survive it."""
+    if len(graph.inputs) != 1 or any(breached_limits(graph)):
+        return None
     tensor = graph.inputs[0]
     readers = graph.consumers().get(tensor, [])
     inputs = model_inputs(
@@ -110,27 +114,23 @@ def _run_original(path: Path, graph: Graph, options: ImportOptions) -> Samples |
         tensor.dtype,
         raw_pixels=any(op.kind in _NORMALISING for op in readers),
     )
-    interpreter = _interpreter(path, tensor.shape)
-    if interpreter is None or len(graph.inputs) != 1:
+    content = path.read_bytes()
+    try:
+        interpreter = load_interpreter(content)
+        _resize_input(interpreter, tensor.shape)
+        runs = [_invoke(interpreter, image) for image in inputs]
+    except (UnsupportedModelError, RuntimeError, ValueError):
         return None
-    runs = [_invoke(interpreter, image) for image in inputs]
     names = [output.name for output in graph.outputs]
     return Samples(inputs, {name: np.stack(values) for name, *values in zip(names, *runs, strict=True)})
 
 
-def _interpreter(path: Path, shape: tuple[int, ...]) -> Any:
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    for kernels in (OpResolverType.AUTO, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES):
-        try:
-            interpreter = Interpreter(str(path), num_threads=2, experimental_op_resolver_type=kernels)
-            number = interpreter.get_input_details()[0]["index"]
-            interpreter.resize_tensor_input(number, shape)
+def _resize_input(interpreter: Any, shape: tuple[int, ...]) -> None:
+    details = interpreter.get_input_details()[0]
+    if tuple(details["shape"]) != shape:
+        with native_log_silenced():
+            interpreter.resize_tensor_input(details["index"], shape)
             interpreter.allocate_tensors()
-        except (RuntimeError, ValueError):
-            continue
-        return interpreter
-    return None
 
 
 def _invoke(interpreter: Any, image: Array) -> list[Array]:

@@ -6,7 +6,7 @@ import json
 import shutil
 import signal
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from coralsmith.errors import (
     MachineError,
     MalformedModelError,
     MissingExtraError,
+    OutputError,
     UnsupportedModelError,
 )
 from coralsmith.graph import Graph
@@ -28,6 +29,7 @@ from coralsmith.importers.canonical import canonicalise
 from coralsmith.importers.framework_process import run_module
 from coralsmith.importers.imported import Imported, ImportOptions, SourceInfo, Usage
 from coralsmith.importers.refusals import refuse_unusable
+from coralsmith.importers.samples import Samples
 from coralsmith.importers.verification import verify_import
 from coralsmith.progress import Progress
 
@@ -51,32 +53,52 @@ def import_through_tensorflow(source: SourceInfo, options: ImportOptions, progre
         if find_spec(module) is None:
             raise MissingExtraError("tensorflow", f"Reading a {source.format} model")
     progress.step("Reading the model with TensorFlow")
-    with tempfile.TemporaryDirectory(prefix="coralsmith-") as name:
-        folder = Path(name)
-        usage = _run_child(folder, source, options, progress)
-        facts, samples = exchange.Facts.read(folder), exchange.read_samples(folder)
-        graph = read_tflite(folder / exchange.MODEL_FILE)
-    refuse_unusable(graph)
-    _name_outputs(graph, facts.outputs)
-    canonicalise(graph)
-    graph.verify(f"importing the {source.format} model")
-    head = DetectionHead.from_json(facts.head) if facts.head is not None else None
+    read = _read(source, options, progress)
+    refuse_unusable(read.graph)
+    _name_outputs(read.graph, read.facts.outputs)
+    canonicalise(read.graph)
+    read.graph.verify(f"importing the {source.format} model")
+    head = DetectionHead.from_json(read.facts.head) if read.facts.head is not None else None
     progress.step("Comparing with the source")
     verification = verify_import(
-        graph,
-        samples,
-        reference=f"TensorFlow {facts.versions['tensorflow']}",
+        read.graph,
+        read.samples,
+        reference=f"TensorFlow {read.facts.versions['tensorflow']}",
         real_images=bool(options.images),
         head=head,
     )
     described = replace(
         source,
-        versions=facts.versions,
-        output_names=facts.source_names,
-        notes=tuple(facts.notes),
-        usage=usage,
+        versions=read.facts.versions,
+        output_names=read.facts.source_names,
+        notes=tuple(read.facts.notes),
+        usage=read.usage,
     )
-    return Imported(graph, head, described, [], verification)
+    return Imported(read.graph, head, described, [], verification)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What the child brought back."""
+
+    graph: Graph
+    facts: exchange.Facts
+    samples: Samples
+    usage: Usage
+
+
+def _read(source: SourceInfo, options: ImportOptions, progress: Progress) -> _Read:
+    """Run the child in a private folder that is gone afterwards, whatever happens."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="coralsmith-") as name:
+            folder = Path(name)
+            usage = _run_child(folder, source, options, progress)
+            graph = read_tflite(folder / exchange.MODEL_FILE)
+            return _Read(graph, exchange.Facts.read(folder), exchange.read_samples(folder), usage)
+    except OSError as error:
+        raise MachineError(
+            f"The temporary folder cannot be used: {error.strerror}.", hint="Free some space in it, or set TMPDIR."
+        ) from error
 
 
 def _run_child(folder: Path, source: SourceInfo, options: ImportOptions, progress: Progress) -> Usage:
@@ -95,10 +117,17 @@ def _run_child(folder: Path, source: SourceInfo, options: ImportOptions, progres
         )
     finally:
         if options.log is not None and log.exists():
-            shutil.copyfile(log, options.log)
+            _keep(log, options.log)
     if exit_code != 0:
         raise _failure(folder, exit_code)
     return usage
+
+
+def _keep(log: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(log, target)
+    except OSError as error:
+        raise OutputError(f"The log '{target}' cannot be written: {error.strerror}.") from error
 
 
 class _StageReader:

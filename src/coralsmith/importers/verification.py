@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from coralsmith.detection.decode import class_probabilities, decode_boxes
 from coralsmith.detection.head import DetectionHead
+from coralsmith.detection.postprocess_op import find_postprocess_op
 from coralsmith.errors import UnsupportedModelError
 from coralsmith.graph import Array, Graph, Tensor
 from coralsmith.graph.executor import Executor, as_real
@@ -46,6 +48,7 @@ def verify_import(
     executor = Executor(graph)
     runs = [executor.run(image) for image in samples.inputs]
     found = {tensor.name: np.stack(values) for tensor, *values in zip(graph.outputs, *runs, strict=True)}
+    found, samples = _used_rows(graph, found), replace(samples, outputs=_used_rows(graph, samples.outputs))
     outputs = tuple(_difference(tensor, found[tensor.name], samples) for tensor in graph.outputs)
     detections: tuple[OutputDifference, ...] = ()
     if head is not None and samples.detections:
@@ -59,6 +62,19 @@ def verify_import(
             hint="Please report this with the model: an operator was converted wrongly.",
         )
     return verification
+
+
+def _used_rows(graph: Graph, outputs: dict[str, Array]) -> dict[str, Array]:
+    """The outputs with zeros in the rows that TFLite_Detection_PostProcess leaves unwritten, behind its count."""
+    op = find_postprocess_op(graph)
+    if op is None or not {tensor.name for tensor in op.outputs} <= outputs.keys():
+        return outputs
+    *rows, count = (tensor.name for tensor in op.outputs)
+    used = {name: values.copy() for name, values in outputs.items()}
+    for picture, number in enumerate(used[count].reshape(len(used[count]))):
+        for name in rows:
+            used[name][picture, :, int(number) :] = 0
+    return used
 
 
 def _difference(tensor: Tensor, found: Array, samples: Samples) -> OutputDifference:
