@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from coralsmith.detection.preprocess import PADDING, fit, resize_image
+from coralsmith.detection.preprocess import LARGEST_PLAIN_REDUCTION, PADDING, fit, resize_image
 
 sides = st.integers(1, 4000)
 sizes = st.tuples(sides, sides)
@@ -17,6 +17,20 @@ inputs = st.tuples(st.integers(8, 640), st.integers(8, 640))
 def gradient(height: int, width: int) -> np.ndarray:
     rows = np.linspace(0, 255, height)[:, None, None]
     return np.broadcast_to(rows, (height, width, 3)).astype(np.uint8)
+
+
+def plain_bilinear(pixels: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """The textbook formula, one dimension after the other."""
+
+    def along(values: np.ndarray, size: int) -> np.ndarray:
+        centres = np.clip((np.arange(size) + 0.5) * len(values) / size - 0.5, 0, len(values) - 1)
+        low = np.floor(centres).astype(int)
+        high = np.minimum(low + 1, len(values) - 1)
+        share = (centres - low)[:, None, None]
+        return values[low] * (1 - share) + values[high] * share
+
+    across = along(along(pixels.astype(float), rows).transpose(1, 0, 2), columns)
+    return across.transpose(1, 0, 2)
 
 
 class TestFit:
@@ -58,14 +72,19 @@ class TestFit:
 
 
 class TestResizeImage:
-    def test_stretch_agrees_with_the_mean_of_the_pixels_that_fall_together(self) -> None:
-        pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
-        small = resize_image(pixels, (1, 1))
-        # Pillow's bilinear filter over a whole image is a triangle as wide as the image on each side.
-        y, x = (1 - np.abs((np.arange(n) + 0.5) / n - 0.5) for n in (64, 96))
-        weights = np.outer(y, x)[..., None]
-        expected = (pixels * weights).sum((0, 1)) / weights.sum()
-        np.testing.assert_allclose(small[0, 0], expected, atol=1.5)
+    @given(st.integers(8, 90), st.integers(8, 90), st.integers(8, 40), st.integers(8, 40))
+    def test_it_is_plain_bilinear_sampling_with_half_pixel_centres(
+        self, height: int, width: int, rows: int, columns: int
+    ) -> None:
+        pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+        if min(height / rows, width / columns) <= LARGEST_PLAIN_REDUCTION:
+            expected = plain_bilinear(pixels, rows, columns)
+            np.testing.assert_allclose(resize_image(pixels, (rows, columns)), expected, atol=1.01)
+
+    def test_a_large_photo_is_averaged_first_so_that_every_pixel_counts(self) -> None:
+        stripes = np.zeros((1200, 1200, 3), np.uint8)
+        stripes[:, ::2] = 255
+        assert np.ptp(resize_image(stripes, (100, 100))) <= 3
 
     def test_letterbox_pads_with_grey_around_the_stretched_content(self) -> None:
         image = gradient(480, 640)
