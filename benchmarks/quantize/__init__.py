@@ -1,0 +1,1 @@
+"""Quantization: coralsmith beside TensorFlow."""
