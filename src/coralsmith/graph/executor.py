@@ -93,9 +93,9 @@ def random_inputs(graph: Graph, generator: np.random.Generator) -> Sequence[Arra
 
 
 def _noise(shape: tuple[int, ...], dtype: np.dtype[Any], generator: np.random.Generator) -> Array:
-    if dtype.kind == "f":
-        return generator.standard_normal(shape).astype(dtype)
     if dtype.kind == "b":
         return generator.integers(0, 2, shape).astype(dtype)
+    if dtype.kind not in "iu":
+        return generator.standard_normal(shape).astype(dtype)
     limits = np.iinfo(dtype)
     return generator.integers(limits.min, limits.max, shape, endpoint=True).astype(dtype)

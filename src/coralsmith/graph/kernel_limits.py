@@ -11,8 +11,8 @@ from typing import Final
 
 from coralsmith.graph.model import Graph, Op, Tensor
 from coralsmith.graph.operators import OPERATORS
+from coralsmith.graph.postprocess_limits import CUSTOM_CODE, postprocess_breach
 
-_KNOWN_CUSTOM: Final = "TFLite_Detection_PostProcess"
 _LARGEST_RESCALE: Final = 2.0**19  # the kernels of sums shift their inputs by 20 bits before they rescale
 
 
@@ -21,7 +21,7 @@ class KernelLimit:
     """Operators of `kinds` must hold a condition.
 
     Attributes:
-        kinds: Operator names; empty for all.
+        kinds: Operator names.
         reason: What is wrong where the condition does not hold.
         holds: The condition.
         evidence: What happens otherwise.
@@ -31,10 +31,6 @@ class KernelLimit:
     reason: str
     holds: Callable[[Op], bool]
     evidence: str
-
-
-def _is_verified(op: Op) -> bool:
-    return op.kind in OPERATORS or (op.kind == "CUSTOM" and op.custom_code == _KNOWN_CUSTOM)
 
 
 def _rescales_within(op: Op) -> bool:
@@ -47,7 +43,6 @@ def _scale(tensor: Tensor | None) -> float:
 
 
 KERNEL_LIMITS: Final = (
-    KernelLimit(frozenset(), "coralsmith does not know what its kernel relies on", _is_verified, "SIGSEGV"),
     KernelLimit(
         frozenset({"DEPTHWISE_CONV_2D"}), "it has no bias", lambda op: op.input("bias") is not None, "SIGSEGV"
     ),
@@ -73,8 +68,11 @@ def breached_limits(graph: Graph) -> Iterator[str]:
 
 
 def _breach(op: Op) -> str:
-    limits = (limit for limit in KERNEL_LIMITS if not limit.kinds or op.kind in limit.kinds)
-    return next((limit.reason for limit in limits if not limit.holds(op)), "")
+    if op.kind == "CUSTOM" and op.custom_code == CUSTOM_CODE:
+        return postprocess_breach(op)
+    if op.kind not in OPERATORS:
+        return "coralsmith does not know what its kernel relies on"
+    return next((limit.reason for limit in KERNEL_LIMITS if op.kind in limit.kinds and not limit.holds(op)), "")
 
 
 def _left_to_the_input(op: Op, settled: set[Tensor | None]) -> str:
