@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from coralsmith.comparison import matches
+from coralsmith.comparison import check_operator, matches
 from coralsmith.detection.detections import Detections
+from coralsmith.detection.postprocess_op import append_score_activation, attach_postprocess_op
+from tests.tiny_detector import SIDE, tiny_detector, tiny_head
 
 
 def detections(*rows: tuple[float, float, float, float, int]) -> Detections:
@@ -33,3 +37,12 @@ def test_one_detection_answers_for_one_object_only() -> None:
 def test_nothing_matches_nothing() -> None:
     assert matches(detections(), detections((*BOX, 0))) == 0
     assert matches(detections((*BOX, 0)), detections()) == 0
+
+
+def test_an_operator_that_finds_something_else_is_an_error() -> None:
+    graph, head = append_score_activation(tiny_detector(), tiny_head())
+    images = [np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), np.uint8) for seed in range(3)]
+    final = attach_postprocess_op(graph, head)
+    assert check_operator(graph, final, head, images) == []
+    stricter = attach_postprocess_op(graph, replace(head, nms=replace(head.nms, score=0.6)))
+    assert [finding.rule for finding in check_operator(graph, stricter, head, images)] == ["operator-disagrees"]

@@ -33,6 +33,7 @@ class _ImportRecord:
 
 @dataclass(frozen=True)
 class _QuantizationRecord:
+    images: int
     ranges: dict[str, tuple[float, float]]
     findings: list[Finding]
 
@@ -82,10 +83,11 @@ def cached_quantization(cache: StageCache, key: str, compute: Callable[[], Quant
     if files is not None:
         record = TypeAdapter(_QuantizationRecord).validate_json(files["quantization.json"])
         ranges = {name: Range(*bounds) for name, bounds in record.ranges.items()}
-        return Quantized(parse_tflite(files["int8.tflite"], "the cached model"), ranges, record.findings), True
+        graph = parse_tflite(files["int8.tflite"], "the cached model")
+        return Quantized(graph, record.images, ranges, record.findings), True
     quantized = compute()
     bounds = {name: (span.low, span.high) for name, span in quantized.ranges.items()}
-    document = to_document(_QuantizationRecord(bounds, quantized.findings))
+    document = to_document(_QuantizationRecord(quantized.images, bounds, quantized.findings))
     content = serialize_for_interpreter(quantized.graph)[0]
     cache.store("quantize", key, {"int8.tflite": content, "quantization.json": to_json(document).encode()})
     return quantized, False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from coralsmith.detection.head import DetectionHead
 from coralsmith.detection.images import load_rgb
 from coralsmith.detection.nms import intersection_over_union
 from coralsmith.errors import ImageDataError
+from coralsmith.findings import Finding
 from coralsmith.graph import Graph
 from coralsmith.progress import SILENT, Progress, track
 from coralsmith.report.document import AgreementRecord, DetectionRecord, SampleRecord
@@ -22,6 +23,7 @@ from coralsmith.runtime.detector import Detector
 
 SCORE_SHOWN: Final = 0.3  # detections below are neither drawn nor compared
 SAME_OBJECT_IOU: Final = 0.5
+OPERATOR_TOLERANCE: Final = 1e-4  # of the image, between two ways to compute the same float32 boxes
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,39 @@ def compare_detections(
         wanted, seen, matched = counts.tolist()
         agreement = AgreementRecord(len(samples), wanted, seen, matched, SCORE_SHOWN, SAME_OBJECT_IOU)
     return Comparison(tuple(samples), agreement, tuple(kept))
+
+
+def check_operator(
+    raw: Graph, final: Graph, head: DetectionHead, images: Iterable[NDArray[np.uint8]]
+) -> list[Finding]:
+    """Hold the detection operator of a model against the numpy decode of its raw heads.
+
+    Args:
+        raw: The int8 graph before the operator was attached.
+        final: The same with the operator.
+        head: The head of both.
+        images: uint8 RGB images of the model's input size.
+
+    Returns:
+        An error where the two find something else in an image; empty otherwise.
+    """
+    decoded, by_operator = Detector(raw, head, per_class=False), Detector(final, head)
+    for image in images:
+        expected, found = decoded.detect_resized(image), by_operator.detect_resized(image)
+        same = len(expected) == len(found) and np.array_equal(expected.class_ids, found.class_ids)
+        if not same or not np.allclose(expected.boxes, found.boxes, atol=OPERATOR_TOLERANCE):
+            return [
+                Finding(
+                    "operator-disagrees",
+                    "error",
+                    "The detection operator in the model does not find what decoding the raw heads finds.",
+                    fix="Convert with --postprocess none, and please report this model.",
+                    measured=f"{len(found)} detections",
+                    limit=f"the same {len(expected)} detections",
+                    evidence="measured on the CPU interpreter",
+                )
+            ]
+    return []
 
 
 def matches(expected: Detections, found: Detections) -> int:

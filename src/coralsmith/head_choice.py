@@ -73,8 +73,8 @@ def choose_head(
 def with_plain_names(graph: Graph, head: DetectionHead) -> tuple[Graph, DetectionHead]:
     """A copy of the graph whose raw heads are called ``boxes`` and ``scores``, and its head.
 
-    Converters name outputs as they please ("StatefulPartitionedCall_1:0"); with plain names one trained model gives
-    one and the same int8 file, whichever format it came in.
+    Converters name outputs as they please ("StatefulPartitionedCall_1:0"); with plain names one trained model
+    gives one and the same int8 file, whichever format it came in.
     """
     graph = graph.copy()
     tensors = {tensor.name: tensor for tensor in graph.outputs}

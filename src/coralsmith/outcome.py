@@ -124,7 +124,7 @@ def describe_normalisation(spec: InputSpec) -> str:
     """The normalisation as a formula."""
     if spec.mean is not None and spec.std is not None:
         return f"(pixel - {list(spec.mean)}) / {list(spec.std)}"
-    return f"pixel * {spec.scale:.6g} + {spec.offset:g}"
+    return f"pixel * {spec.scale:.6g} {'-' if (spec.offset or 0) < 0 else '+'} {abs(spec.offset or 0):g}"
 
 
 def _repairs(run: Conversion) -> tuple[RepairRecord, ...]:
@@ -145,7 +145,7 @@ def _repairs(run: Conversion) -> tuple[RepairRecord, ...]:
 def _quantization(run: Conversion) -> QuantizationRecord:
     fidelity = run.fidelity
     return QuantizationRecord(
-        images=len(run.images) if run.images is not None and run.quantized is not None else None,
+        images=None if run.quantized is None else run.quantized.images,
         ranges=run.recipe.ranges,
         weights=run.recipe.weights,
         outputs=()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coralsmith.cached_stages import cached_import, cached_quantization, import_key, quantization_key
-from coralsmith.comparison import Comparison, compare_detections
+from coralsmith.comparison import Comparison, check_operator, compare_detections
 from coralsmith.compat.check import check_graph
 from coralsmith.compat.report import CheckReport
 from coralsmith.compiler.locate import find_compiler
@@ -48,6 +48,7 @@ from coralsmith.stages import Stopwatch
 
 LABEL_FILE: Final = "labels.txt"
 VERIFICATION_IMAGES: Final = 4
+RECOGNITION_IMAGES: Final = 8
 AGREEMENT_IMAGES: Final = 24
 SHOWN_IMAGES: Final = 6
 
@@ -158,7 +159,8 @@ class Conversion:
     def _choose_head(self) -> None:
         graph = self.imported.graph
         size = image_size(graph)
-        probes = [] if size is None else list(_resized(sample(self.paths, VERIFICATION_IMAGES * 2, 0), size))
+        photos = _readable(sample(self.paths, RECOGNITION_IMAGES, self.recipe.seed))
+        probes = [] if size is None else [resize_image(photo, size) for photo in photos]
         try:
             self.head = choose_head(
                 graph,
@@ -216,19 +218,18 @@ class Conversion:
         )
 
         def compute() -> Quantized:
-            normalised = NormalisedImages(images, self._input_spec())
-            return quantize_graph(graph, normalised, options, self.progress)
+            result = quantize_graph(graph, NormalisedImages(images, self._input_spec()), options, self.progress)
+            return replace(result, findings=[*images.findings, *result.findings])
 
         key = quantization_key(graph, images, options)
         self.quantized, resumed = cached_quantization(self.folder.cache, key, compute)
         self._note(resumed)
-        self.findings += [*images.findings, *self.quantized.findings]
-        raw = self.quantized.graph.copy()
+        self.findings += self.quantized.findings
         if self.head is not None and self._wants_operator():
-            self.final = attach_postprocess_op(raw, self.head)
+            self.final = attach_postprocess_op(self.quantized.graph, self.head)
         else:
-            set_output_type(raw, self.recipe.io)
-            self.final = raw
+            self.final = self.quantized.graph.copy()
+            set_output_type(self.final, self.recipe.io)
 
     def _check(self) -> None:
         written = parse_tflite(serialize(self.final))  # what the compiler will read, not what was read
@@ -239,8 +240,10 @@ class Conversion:
 
     def _compare(self) -> None:
         if self.float_graph is not None and self.images is not None:
-            chosen = sample(self.images.paths, VERIFICATION_IMAGES, self.recipe.seed)
-            self.fidelity = measure_fidelity(self.float_graph, self.final, self._pairs(chosen))
+            self.fidelity = measure_fidelity(self.float_graph, self.final, self._pairs())
+        if self.head is not None and self.quantized is not None and self._wants_operator():
+            probes = list(self._resized(VERIFICATION_IMAGES))
+            self.findings += check_operator(self.quantized.graph, self.final, self.head, probes)
         if self.head is not None and self.paths:
             chosen = sample(self.paths, AGREEMENT_IMAGES, self.recipe.seed)
             self.comparison = compare_detections(
@@ -299,15 +302,20 @@ class Conversion:
             raise UsageError(f"The model's inputs are {shape}; an image model has one, [1, height, width, 3].")
         return InputSpec(size, *DEFAULT_INPUT)
 
-    def _real_inputs(self, count: int) -> Iterator[Array]:
+    def _resized(self, count: int) -> Iterator[NDArray[np.uint8]]:
+        """Some of the images as the model's input takes them."""
         spec = self._input_spec()
-        for pixels in _resized(sample(self.paths, count, self.recipe.seed), spec.size):
-            yield spec.normalise(pixels[None])
+        for image in _readable(sample(self.paths, count, self.recipe.seed)):
+            yield resize_image(image, spec.size, spec.resize)
 
-    def _pairs(self, paths: list[Path]) -> Iterator[tuple[Array, Array]]:
+    def _real_inputs(self, count: int) -> Iterator[Array]:
+        for pixels in self._resized(count):
+            yield self._input_spec().normalise(pixels[None])
+
+    def _pairs(self) -> Iterator[tuple[Array, Array]]:
         """The same image as the float model and as the int8 model take it."""
         spec = self._input_spec()
-        for pixels in _resized(paths, spec.size):
+        for pixels in self._resized(VERIFICATION_IMAGES):
             yield spec.normalise(pixels[None]), model_input(self.final.inputs[0], pixels[None], spec)
 
     def _comparison_steps(self) -> int | None:
@@ -321,11 +329,6 @@ def _readable(paths: list[Path]) -> Iterator[NDArray[np.uint8]]:
             yield load_rgb(path)
         except ImageDataError:
             continue
-
-
-def _resized(paths: list[Path], size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
-    for image in _readable(paths):
-        yield resize_image(image, size)
 
 
 def _no_head() -> Finding:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Final
 
 from coralsmith.detection.head import DetectionHead, InputSpec
 from coralsmith.detection.images import ImageFolder
@@ -18,6 +20,8 @@ from coralsmith.quantization.boundary import set_output_type
 from coralsmith.quantization.quantizer import QuantizationOptions, quantize_graph
 from coralsmith.recipe import Recipe
 from coralsmith.repair.driver import repair
+
+PROOF_IMAGES: Final = 2
 
 
 @dataclass(frozen=True)
@@ -49,19 +53,21 @@ def quantize_file(
         shapes = [list(tensor.shape) for tensor in imported.graph.inputs]
         raise UnsupportedModelError(f"The model's inputs are {shapes}; an image model has one [1, H, W, 3].")
     spec = DetectionHead.load(head_file).input if head_file is not None else InputSpec(size, *DEFAULT_INPUT)
-    repaired = repair(imported.graph, recipe.repair, min_runtime=recipe.min_runtime)
     folder = ImageFolder(images, size, spec.resize, recipe.samples, recipe.seed)
+    normalised = NormalisedImages(folder, spec)
+    probes = [[image] for image in islice(normalised, PROOF_IMAGES)]
+    repaired = repair(imported.graph, recipe.repair, inputs=probes, min_runtime=recipe.min_runtime)
     progress.step("Quantize to int8", len(folder.paths))
     options = QuantizationOptions(
         recipe.weights, recipe.ranges, recipe.percentile, recipe.bias_correction, recipe.io, pixel_scale(spec)
     )
-    quantized = quantize_graph(repaired.graph, NormalisedImages(folder, spec), options, progress)
+    quantized = quantize_graph(repaired.graph, normalised, options, progress)
     set_output_type(quantized.graph, recipe.io)
     written = write_tflite(quantized.graph, output)
     return QuantizedFile(
         output,
         written,
-        len(folder),
+        quantized.images,
         dict(Counter(op.custom_code or op.kind for op in quantized.graph.ops)),
         [*imported.findings, *repaired.findings, *folder.findings, *quantized.findings],
     )

@@ -53,10 +53,12 @@ class Observation:
     Attributes:
         ranges: The smallest and largest value of every activation.
         means: The mean value of each channel (last dimension), for the activations that were asked for.
+        images: How many inputs there were.
     """
 
     ranges: dict[Tensor, Range]
     means: dict[Tensor, Array]
+    images: int
 
 
 def observe(
@@ -100,7 +102,7 @@ def observe(
     bounds = list(zip(tensors, low.tolist(), high.tolist(), strict=True))
     _require_finite(bounds)
     ranges = {tensor: Range.of(smallest, largest) for tensor, smallest, largest in bounds}
-    return Observation(ranges, {tensor: total / seen for tensor, total in sums.items()})
+    return Observation(ranges, {tensor: total / seen for tensor, total in sums.items()}, seen)
 
 
 def _require_finite(bounds: list[tuple[Tensor, float, float]]) -> None:
@@ -142,7 +144,8 @@ def _channel_means(values: Array) -> Array:
     channels = values.shape[-1]
     image_rows = values.shape[1] if values.ndim == 4 else 1
     sums: Array = values.reshape(image_rows, -1).sum(axis=0).reshape(-1, channels).sum(axis=0)
-    return sums / (values.size // channels)
+    means: Array = sums / (values.size // channels)
+    return means
 
 
 def _float_activations(graph: Graph) -> list[Tensor]:

@@ -58,11 +58,13 @@ class Quantized:
 
     Attributes:
         graph: int8 between input and raw heads.
+        images: How many images were seen.
         ranges: The observed range of each float activation, by name.
         findings: Dead tensors, values that needed a QUANTIZE of their own.
     """
 
     graph: Graph
+    images: int
     ranges: dict[str, Range]
     findings: list[Finding] = field(default_factory=list)
 
@@ -99,7 +101,7 @@ def quantize_graph(
     set_input_type(result, options.input_type)
     result.verify("quantization")
     ranges = {tensor.name: span for tensor, span in seen.ranges.items()}
-    return Quantized(result, ranges, _findings(seen.ranges, scales.rescaled))
+    return Quantized(result, seen.images, ranges, _findings(seen.ranges, scales.rescaled))
 
 
 def _layer_inputs(graph: Graph) -> list[Tensor]:
