@@ -1,8 +1,8 @@
 """Program: the peer. TFLiteConverter of TensorFlow 2.21 with its new quantizer, as its documentation shows it.
 
-Arguments: a SavedModel or a `.keras` file, the `.tflite` file to write, and a folder of images for full int8 (uint8
-in, int8 out); without images the output is float. The images are decoded and resized by coralsmith, so that both quantizers see the same pixels.
-Prints how long TensorFlow took to import and the rest, in seconds, as JSON.
+Arguments: a SavedModel or a `.keras` file, the `.tflite` file to write, and a folder of images for full int8
+(uint8 in, int8 out); without images the output is float. coralsmith decodes and resizes the images, so that both
+quantizers see the same pixels. Prints how many seconds TensorFlow took to import and the rest, as JSON.
 """
 
 from __future__ import annotations
