@@ -9,7 +9,7 @@ from tests.detection.spelled_detector import ANCHORS, FULL, REDUCED, SpelledDete
 
 from coralsmith.detection.layout import FeatureMap, find_layouts
 from coralsmith.errors import DetectionHeadError
-from coralsmith.graph import Graph
+from coralsmith.graph import Graph, Op, Tensor
 
 
 def test_maps_and_boxes_a_cell_come_from_the_graph() -> None:
@@ -23,6 +23,17 @@ def test_maps_and_boxes_a_cell_come_from_the_graph() -> None:
 @pytest.mark.parametrize("activation", ["LOGISTIC", "SOFTMAX"])
 def test_an_activation_in_the_graph_is_seen(activation: str) -> None:
     assert find_layouts(SpelledDetector(FULL, 3, activation).graph())[0].applied == activation
+
+
+def test_a_shape_computed_for_an_unknown_batch_is_no_way_to_the_feature_maps() -> None:
+    """Converters write SHAPE, STRIDED_SLICE and PACK before each RESHAPE of a model whose batch is unknown."""
+    graph = SpelledDetector(REDUCED, 3).graph()
+    expected = find_layouts(graph)
+    for reshape in [op for op in graph.ops if op.kind == "RESHAPE"]:
+        computed = Tensor(f"{reshape.name}/shape", (4,), np.dtype(np.int32))
+        graph.ops.insert(graph.ops.index(reshape), Op("SHAPE", [reshape.inputs[0]], [computed]))
+        reshape.inputs[1:] = [computed]
+    assert [layout.maps for layout in find_layouts(graph)] == [layout.maps for layout in expected]
 
 
 def test_two_outputs_of_four_columns_may_be_read_both_ways() -> None:

@@ -133,7 +133,9 @@ def _trace(graph: Graph, output: Tensor) -> _Trace:
         kind = "" if op is None else op.kind
         if op is not None and (kind in _SAME_VALUES or kind in _ACTIVATIONS or kind == "CONCATENATION"):
             applied = kind if kind in _ACTIVATIONS else applied
-            waiting.extend(reversed(list(op.activations())))
+            # The shape that a RESHAPE of a model with unknown batch computes is none of its values.
+            sources = list(op.activations())
+            waiting.extend(reversed(sources if kind == "CONCATENATION" else sources[:1]))
         elif kind != "TRANSPOSE" and len(tensor.shape) == 4 and tensor.shape[0] == 1:
             maps.append(tensor)
         else:
