@@ -44,5 +44,5 @@ def test_an_operator_that_finds_something_else_is_an_error() -> None:
     images = [np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), np.uint8) for seed in range(3)]
     final = attach_postprocess_op(graph, head)
     assert check_operator(graph, final, head, images) == []
-    stricter = attach_postprocess_op(graph, replace(head, nms=replace(head.nms, score=0.6)))
+    stricter = attach_postprocess_op(graph, replace(head, nms=replace(head.nms, max_detections=1)))
     assert [finding.rule for finding in check_operator(graph, stricter, head, images)] == ["operator-disagrees"]
