@@ -1,4 +1,4 @@
-"""Looks into `.tflite` files with the schema's own object form, independently of coralsmith's reader and writer."""
+"""Looks into `.tflite` files with the schema's own objects, independently of coralsmith's reader and writer."""
 
 from __future__ import annotations
 

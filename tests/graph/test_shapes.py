@@ -22,7 +22,9 @@ shapes = st.lists(sizes, min_size=1, max_size=4).map(tuple)
 images = st.tuples(st.just(1), st.integers(1, 9), st.integers(1, 9), st.integers(1, 3))
 
 
-def operator(kind: str, inputs: Sequence[Tensor | None], outputs: int = 1, dtype: Any = None, **options: Attribute) -> Op:
+def operator(
+    kind: str, inputs: Sequence[Tensor | None], outputs: int = 1, dtype: Any = None, **options: Attribute
+) -> Op:
     """An operator whose outputs declare a wrong shape, so that nothing can be read off them."""
     first = next(tensor for tensor in inputs if tensor is not None and not tensor.is_constant)
     declared = [Tensor(f"output{i}", (1,), np.dtype(dtype or first.dtype)) for i in range(outputs)]
@@ -124,7 +126,11 @@ def test_fully_connected(lead, rows, units, keep):
 
 
 @few
-@given(first=shapes, second=shapes, kind=st.sampled_from(["ADD", "SUB", "MUL", "DIV", "MAXIMUM", "SQUARED_DIFFERENCE"]))
+@given(
+    first=shapes,
+    second=shapes,
+    kind=st.sampled_from(["ADD", "SUB", "MUL", "DIV", "MAXIMUM", "SQUARED_DIFFERENCE"]),
+)
 def test_two_operands_broadcast(first, second, kind):
     assert_agrees(operator(kind, [activation("a", first), activation("b", second)]))
 
@@ -166,7 +172,9 @@ def test_split(shape, axis, parts):
 
 
 @few
-@given(parts=st.lists(st.integers(1, 3), min_size=1, max_size=3), hidden=st.booleans(), axis=st.sampled_from([1, -1]))
+@given(
+    parts=st.lists(st.integers(1, 3), min_size=1, max_size=3), hidden=st.booleans(), axis=st.sampled_from([1, -1])
+)
 def test_split_v(parts, hidden, axis):
     told = [-1, *parts[1:]] if hidden else parts
     inputs = [activation("input", (2, sum(parts))), integers(*told), integers(axis)]
@@ -217,7 +225,9 @@ def test_pads(shape, data, kind):
 @given(shape=shapes, data=st.data())
 def test_slice(shape, data):
     begins = [data.draw(st.integers(0, size - 1)) for size in shape]
-    lengths = [data.draw(st.sampled_from([-1, *range(1, size - b + 2)])) for size, b in zip(shape, begins, strict=True)]
+    lengths = [
+        data.draw(st.sampled_from([-1, *range(1, size - b + 2)])) for size, b in zip(shape, begins, strict=True)
+    ]
     op = operator("SLICE", [activation("input", shape), integers(*begins), integers(*lengths)])
     op.output.shape = tuple(size - b if n == -1 else n for size, b, n in zip(shape, begins, lengths, strict=True))
     assert_agrees(op)  # this kernel compares what it infers with what is declared
@@ -284,7 +294,9 @@ def test_resizing(image, size):
 @few
 @given(shape=shapes, axis=st.integers(-5, 4))
 def test_arg_max(shape, axis):
-    assert_agrees(operator("ARG_MAX", [activation("input", shape), integers(axis)], dtype=np.int32, output_type="INT32"))
+    assert_agrees(
+        operator("ARG_MAX", [activation("input", shape), integers(axis)], dtype=np.int32, output_type="INT32")
+    )
 
 
 @few
