@@ -10,6 +10,7 @@ from coralsmith.graph import Graph, Op, Quant, Tensor
 from coralsmith.graph.executor import Executor
 from coralsmith.graph.writer import serialize, serialize_for_interpreter
 from coralsmith.importers import import_model
+from coralsmith.importers.tflite import DYNAMIC_RANGE_TOLERANCE
 from tests.builders import CONVOLUTION, activation, conv_graph, graph, op, random_constant
 
 
@@ -83,7 +84,7 @@ def test_dynamic_range_weights_are_expanded_within_the_rounding_of_the_interpret
     assert imported.graph.ops[0].required_input("filter").dtype == np.float32
     assert imported.verification is not None
     assert 0 < imported.verification.worst.relative < 0.02
-    assert imported.verification.tolerance == 0.1
+    assert imported.verification.tolerance == DYNAMIC_RANGE_TOLERANCE
 
 
 def quantized_conv() -> Graph:

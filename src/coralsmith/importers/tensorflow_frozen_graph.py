@@ -3,77 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from coralsmith.detection.head import NmsSpec
 from coralsmith.detection.postprocess_op import CUSTOM_CODE as POSTPROCESS
 from coralsmith.errors import MalformedModelError, UnsupportedModelError
-from coralsmith.importers.frozen_graph_probe import (
+from coralsmith.importers.frozen_graph_decoder import (
     Decoder,
-    GraphSession,
-    Normalisation,
     Probabilities,
-    fit_normalisation,
     probe_decoder,
     probe_probabilities,
 )
+from coralsmith.importers.frozen_graph_entry import Entry, Normalisation, probe_entry
+from coralsmith.importers.frozen_graph_session import GraphSession
 from coralsmith.importers.frozen_graph_structure import (
     SCORE_ACTIVATIONS,
     Heads,
     NodeGraph,
     find_heads,
-    find_image,
-    find_network_input,
     find_outputs,
     find_suppression,
 )
-from coralsmith.importers.image_input import static_image_shape
 from coralsmith.importers.naming import unique_names
-from coralsmith.importers.samples import Picture, Samples, model_inputs, noise_pictures
+from coralsmith.importers.samples import Picture, Samples, noise_pictures
 from coralsmith.importers.tensorflow_conversion import TensorFlowSource, essential_line, refuse_reaching_out
 from coralsmith.importers.tensorflow_exchange import Request
 
-_PROBE_SIZES: Final = ((200, 320), (320, 200))
-# Plain pictures stay plain however they are resized; no two channels take the same values.
-_COLOURS: Final = ((0, 0, 0), (255, 255, 255), (64, 128, 192), (10, 200, 90))
 # The TF Object Detection API leaves normalisation to the caller where the input is float; this is MobileNet's.
 _ASSUMED: Final = Normalisation((0.007843137,) * 3, (-1.0,) * 3)
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """The way into the network.
-
-    Attributes:
-        image: Placeholder that is fed.
-        dtype: Its element type.
-        fed_size: Height and width that it must be fed with; None where the graph resizes any picture.
-        tensor: Tensor that the network begins with.
-        shape: Its shape, [1, height, width, channels].
-        normalisation: What the graph does to pixels before that.
-        pads: Whether the graph keeps the aspect ratio of a picture and pads it.
-    """
-
-    image: str
-    dtype: np.dtype[Any]
-    fed_size: tuple[int, int] | None
-    tensor: str
-    shape: tuple[int, ...]
-    normalisation: Normalisation
-    pads: bool
-
-    def feed(self, picture: Picture) -> dict[str, NDArray[Any]]:
-        """A picture as the graph wants it."""
-        if self.fed_size is None:
-            return {self.image: picture[None].astype(self.dtype)}
-        shape = (1, *self.fed_size, self.shape[3])
-        raw = not self.normalisation.is_identity
-        return {self.image: model_inputs([picture], shape, self.dtype, raw_pixels=raw)[0]}
 
 
 def read_frozen_graph(request: Request) -> TensorFlowSource:
@@ -87,7 +48,7 @@ def read_frozen_graph(request: Request) -> TensorFlowSource:
     graph_def = _load(request)
     graph = NodeGraph(graph_def)
     session = GraphSession(graph_def)
-    entry = _probe_entry(session, graph, request)
+    entry = probe_entry(session, graph, request.input_size)
     heads = find_heads(graph)
     if heads is None:
         return _plain_source(graph, session, entry)
@@ -104,6 +65,7 @@ def _load(request: Request) -> Any:
             f"The file is no TensorFlow graph. {essential_line(error)}", hint="Freeze the graph again."
         ) from error
     kinds = {node.op for node in graph_def.node}
+    kinds.update(node.op for function in graph_def.library.function for node in function.node_def)
     refuse_reaching_out(kinds, request.trust)
     if POSTPROCESS in kinds:
         raise UnsupportedModelError(
@@ -113,43 +75,7 @@ def _load(request: Request) -> Any:
     return graph_def
 
 
-def _probe_entry(session: GraphSession, graph: NodeGraph, request: Request) -> _Entry:
-    image = find_image(graph)
-    tensor = find_network_input(graph, image)
-    placeholder = session.graph.get_tensor_by_name(f"{image}:0")
-    dtype = np.dtype(placeholder.dtype.as_numpy_dtype)
-    declared = placeholder.shape.as_list() if placeholder.shape.rank == 4 else [None, None, None, 3]
-    fed_size = _fed_size(session, image, tensor, declared, dtype, request.input_size)
-    plain = np.array(_COLOURS, dtype)
-
-    def network_inputs(size: tuple[int, int]) -> list[NDArray[Any]]:
-        return [session.run([tensor], {image: np.broadcast_to(colour, (1, *size, 3))})[0] for colour in plain]
-
-    square = network_inputs(fed_size or (256, 256))
-    normalisation = fit_normalisation(plain, np.stack([answer[0, 0, 0] for answer in square]))
-    wide = network_inputs(fed_size or _PROBE_SIZES[0])
-    pads = any(np.ptp(answer, axis=(1, 2)).max() > 1e-3 for answer in wide)
-    return _Entry(image, dtype, fed_size, tensor, square[0].shape, normalisation, pads)
-
-
-def _fed_size(
-    session: GraphSession,
-    image: str,
-    tensor: str,
-    declared: list[int | None],
-    dtype: np.dtype[Any],
-    asked: tuple[int, int] | None,
-) -> tuple[int, int] | None:
-    """The picture size that the graph must be fed with, or None where it brings all to one size by itself."""
-    if None in declared[1:3]:
-        answers = [session.run([tensor], {image: np.zeros((1, *size, 3), dtype)})[0] for size in _PROBE_SIZES]
-        if answers[0].shape == answers[1].shape:
-            return None
-    _, height, width, _ = static_image_shape([1, *declared[1:]], asked, image)
-    return height, width
-
-
-def _detector_source(graph: NodeGraph, session: GraphSession, entry: _Entry, heads: Heads) -> TensorFlowSource:
+def _detector_source(graph: NodeGraph, session: GraphSession, entry: Entry, heads: Heads) -> TensorFlowSource:
     feeds = entry.feed(noise_pictures(1)[0])
     decoder = probe_decoder(session, graph, heads, feeds)
     probabilities = probe_probabilities(session, graph, heads, feeds)
@@ -184,7 +110,7 @@ def _detector_source(graph: NodeGraph, session: GraphSession, entry: _Entry, hea
     )
 
 
-def _plain_source(graph: NodeGraph, session: GraphSession, entry: _Entry) -> TensorFlowSource:
+def _plain_source(graph: NodeGraph, session: GraphSession, entry: Entry) -> TensorFlowSource:
     """A graph that decodes no boxes: its outputs are the nodes that nobody reads."""
     outputs = find_outputs(graph)
     names = unique_names(outputs)
@@ -198,7 +124,7 @@ def _plain_source(graph: NodeGraph, session: GraphSession, entry: _Entry) -> Ten
     return TensorFlowSource(_network_function(graph, entry, dict.fromkeys(outputs)), names, run, notes=[note])
 
 
-def _network_function(graph: NodeGraph, entry: _Entry, outputs: Mapping[str, tuple[int, ...] | None]) -> Any:
+def _network_function(graph: NodeGraph, entry: Entry, outputs: Mapping[str, tuple[int, ...] | None]) -> Any:
     """The nodes between entry and outputs as a concrete function; each output in the given shape, if one is."""
     import tensorflow as tf
 
@@ -225,7 +151,7 @@ def _network_function(graph: NodeGraph, entry: _Entry, outputs: Mapping[str, tup
 
 def _head_document(
     graph: NodeGraph,
-    entry: _Entry,
+    entry: Entry,
     heads: Heads,
     decoder: Decoder,
     probabilities: Probabilities,

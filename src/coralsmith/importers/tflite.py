@@ -25,8 +25,9 @@ from coralsmith.importers.samples import Samples, model_inputs, noise_pictures
 from coralsmith.importers.verification import EXACT_TOLERANCE, verify_import
 from coralsmith.progress import Progress
 
-# Dynamic-range kernels round every activation to 8 bits anew; the float graph does not.
-DYNAMIC_RANGE_TOLERANCE: Final = 0.1
+# Dynamic-range kernels round every activation to 8 bits anew, the float graph does not: 1.1 % of an output's range
+# on a trained detector.
+DYNAMIC_RANGE_TOLERANCE: Final = 0.05
 _NORMALISING: Final = frozenset({"MUL", "SUB", "ADD", "DIV", "CAST"})
 _ALREADY_QUANTIZED: Final = Finding(
     rule="already-quantized",

@@ -7,34 +7,12 @@ from hypothesis import strategies as st
 
 from coralsmith.detection.decode import decode_boxes
 from coralsmith.detection.head import BoxCoder
-from coralsmith.errors import DetectionHeadError, UnsupportedModelError
-from coralsmith.importers.frozen_graph_probe import fit_normalisation, probe_decoder, probe_probabilities
+from coralsmith.errors import DetectionHeadError
+from coralsmith.importers.frozen_graph_decoder import probe_decoder, probe_probabilities
 from coralsmith.importers.frozen_graph_structure import Heads
 from tests.importers.test_frozen_graph_structure import DETECTOR, graph_of
 
-COLOURS = np.array([(0, 0, 0), (255, 255, 255), (64, 128, 192), (10, 200, 90)], np.uint8)
 HEADS = Heads("n9", "n11", "n20", ("n15", "n17"))
-
-
-@given(
-    scale=st.floats(1e-3, 2).map(lambda x: float(f"{x:.5g}")),
-    offset=st.floats(-3, 3).map(lambda x: round(x, 5)),
-)
-def test_scale_and_offset_are_recovered_from_float32_answers(scale: float, offset: float) -> None:
-    found = fit_normalisation(COLOURS, (COLOURS * np.float32(scale) + np.float32(offset)).astype(np.float32))
-    assert found.scale == pytest.approx((scale,) * 3, rel=1e-5)
-    assert found.offset == pytest.approx((offset,) * 3, abs=2e-5)
-
-
-def test_mean_and_deviation_per_channel_are_recovered_to_the_digit() -> None:
-    mean, std = np.array([123.675, 116.28, 103.53], np.float32), np.array([58.395, 57.12, 57.375], np.float32)
-    found = fit_normalisation(COLOURS, (COLOURS - mean) / std).to_input_fields()
-    assert found == {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
-
-
-def test_swapped_channels_are_refused() -> None:
-    with pytest.raises(UnsupportedModelError, match="no plain normalisation"):
-        fit_normalisation(COLOURS, COLOURS[:, ::-1].astype(np.float32))
 
 
 class NumpySession:

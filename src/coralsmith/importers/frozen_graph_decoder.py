@@ -1,4 +1,4 @@
-"""Recovers what a detection graph does around its network, by feeding it known values and reading the answers.
+"""Recovers how a detection graph decodes, by feeding its own decoder known values and reading the answers.
 
 Reading constants out of the graph would need one pattern for each exporter; known values need none. Runs in the
 child process.
@@ -13,92 +13,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from coralsmith.errors import DetectionHeadError, UnsupportedModelError
+from coralsmith.errors import DetectionHeadError
+from coralsmith.importers.frozen_graph_session import GraphSession, rounded
 from coralsmith.importers.frozen_graph_structure import Heads, NodeGraph
 
 Floats = NDArray[np.float64]
 _MAX_DECODER_NODES: Final = 400
-
-
-class GraphSession:
-    """A TensorFlow 1 graph that can be run from any tensors to any tensors."""
-
-    def __init__(self, graph_def: Any) -> None:
-        import tensorflow as tf
-
-        graph = tf.Graph()
-        with graph.as_default():
-            tf.import_graph_def(graph_def, name="")
-        self.graph = graph
-        self._session = tf.compat.v1.Session(graph=graph)
-
-    def run(self, tensors: Sequence[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        """The values of tensors ("node" or "node:0") for fed ones."""
-        values = self._session.run([_full(t) for t in tensors], {_full(t): v for t, v in feeds.items()})
-        return [np.asarray(value) for value in values]
-
-    def try_run(self, tensor: str, feeds: dict[str, NDArray[Any]]) -> NDArray[Any] | None:
-        """The value of a tensor, or None where it has none outside of a loop or is no array."""
-        import tensorflow as tf
-
-        try:
-            return self.run([tensor], feeds)[0]
-        except (tf.errors.OpError, ValueError, TypeError):
-            return None
-
-
-def _full(tensor: str) -> str:
-    return tensor if ":" in tensor else f"{tensor}:0"
-
-
-def _rounded(value: float, digits: int = 6) -> float:
-    """The value to as many digits as float32 arithmetic leaves of it."""
-    return float(f"{value:.{digits}g}")
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """``network input = pixel * scale + offset`` for each channel."""
-
-    scale: tuple[float, ...]
-    offset: tuple[float, ...]
-
-    @property
-    def is_identity(self) -> bool:
-        """Whether the graph leaves the pixels as they are."""
-        return all(s == 1.0 for s in self.scale) and not any(self.offset)
-
-    def to_input_fields(self) -> dict[str, Any]:
-        """The fields of a head's `input`."""
-        if len(set(self.scale)) == 1 and len(set(self.offset)) == 1:
-            return {"scale": self.scale[0], "offset": self.offset[0]}
-        return {
-            "mean": [_rounded(-o / s) for s, o in zip(self.scale, self.offset, strict=True)],
-            "std": [_rounded(1.0 / s) for s in self.scale],
-        }
-
-
-def fit_normalisation(colours: NDArray[Any], answers: NDArray[Any]) -> Normalisation:
-    """Scale and offset of each channel, by least squares.
-
-    Args:
-        colours: What plain pictures were filled with, [pictures, channels].
-        answers: What the network gets for them, same shape.
-
-    Raises:
-        UnsupportedModelError: It is no such function of the pixels: channels swapped, or more than normalised.
-    """
-    scales, offsets = [], []
-    for x, y in zip(colours.T.astype(np.float64), answers.T.astype(np.float64), strict=True):
-        scale, offset = np.polyfit(x, y, 1)
-        if np.abs(scale * x + offset - y).max() > 1e-5 * np.ptp(y):
-            raise UnsupportedModelError(
-                "The graph's pre-processing is no plain normalisation of RGB pixels.",
-                hint="Export the detector with RGB input and without augmentation.",
-            )
-        scales.append(_rounded(scale, 7))
-        offsets.append(round(float(offset), 6) + 0.0)
-    return Normalisation(tuple(scales), tuple(offsets))
 
 
 @dataclass(frozen=True)
@@ -184,7 +104,7 @@ def _response(anchors: Floats, answer: Floats) -> tuple[int, float]:
             "The graph's boxes are not decoded from centre and size offsets.",
             hint="Only the Faster R-CNN coder is known.",
         )
-    return quantity, _rounded(scale, 5)
+    return quantity, rounded(scale, 5)
 
 
 @dataclass(frozen=True)

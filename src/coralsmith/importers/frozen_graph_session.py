@@ -1,0 +1,45 @@
+"""Runs a TensorFlow 1 graph from any tensors to any tensors. In the child process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class GraphSession:
+    """A TensorFlow 1 graph that can be run from any tensors to any tensors."""
+
+    def __init__(self, graph_def: Any) -> None:
+        import tensorflow as tf
+
+        graph = tf.Graph()
+        with graph.as_default():
+            tf.import_graph_def(graph_def, name="")
+        self.graph = graph
+        self._session = tf.compat.v1.Session(graph=graph)
+
+    def run(self, tensors: Sequence[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """The values of tensors ("node" or "node:0") for fed ones."""
+        values = self._session.run([_full(t) for t in tensors], {_full(t): v for t, v in feeds.items()})
+        return [np.asarray(value) for value in values]
+
+    def try_run(self, tensor: str, feeds: dict[str, NDArray[Any]]) -> NDArray[Any] | None:
+        """The value of a tensor, or None where it has none outside of a loop or is no array."""
+        import tensorflow as tf
+
+        try:
+            return self.run([tensor], feeds)[0]
+        except (tf.errors.OpError, ValueError, TypeError):
+            return None
+
+
+def _full(tensor: str) -> str:
+    return tensor if ":" in tensor else f"{tensor}:0"
+
+
+def rounded(value: float, digits: int = 6) -> float:
+    """The value to as many digits as float32 arithmetic leaves of it."""
+    return float(f"{value:.{digits}g}")
