@@ -21,8 +21,9 @@ from coralsmith.graph.model import Array, Attribute, FileFacts, Graph, Op, Quant
 from coralsmith.graph.verify import MAX_RANK, violations
 
 MAX_FILE_BYTES: Final = 1 << 30
-MAX_TABLES: Final = 1 << 15
+MAX_TABLES: Final = 1 << 14
 MAX_TENSOR_BYTES: Final = 1 << 31
+_LONGEST_REASON: Final = 400
 _DAMAGE: Final = (struct.error, IndexError, ValueError, TypeError, OverflowError, KeyError, AttributeError)
 _CONTROL_FLOW: Final = frozenset({"IF", "WHILE", "CALL", "CALL_ONCE", "STABLEHLO_COMPOSITE"})
 
@@ -59,11 +60,17 @@ def parse_tflite(content: bytes, origin: str = "the model") -> Graph:
         graph = _Reader(content).graph()
     except _DAMAGE as error:
         raise MalformedModelError(
-            f"{origin} is damaged: {error}.", hint="Export or download the model again."
+            f"{origin} is damaged: {_in_short(error)}.", hint="Export or download the model again."
         ) from error
     for problem in violations(graph):
-        raise MalformedModelError(f"{origin} is not a valid model: {problem}.")
+        raise MalformedModelError(f"{origin} is not a valid model: {_in_short(problem)}.")
     return graph
+
+
+def _in_short(reason: object) -> str:
+    """A reason for people; names in it may be as long as the file."""
+    text = str(reason)
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
 
 
 def _without_weights(variable: str) -> UnsupportedModelError:
