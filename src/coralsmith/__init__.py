@@ -4,8 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from coralsmith.api import compile, convert, detect, find_head, quantize  # noqa: A004
+    from coralsmith.api import compile, convert, detect, find_head  # noqa: A004
     from coralsmith.check_model import check
+    from coralsmith.quantize_file import quantize
     from coralsmith.runtime.detector import Detector
 
 __version__ = "0.1.0"
@@ -15,7 +16,8 @@ __all__ = ["Detector", "__version__", "check", "compile", "convert", "detect", "
 _HOMES = {
     "Detector": "coralsmith.runtime.detector",
     "check": "coralsmith.check_model",
-    **dict.fromkeys(("compile", "convert", "detect", "find_head", "quantize"), "coralsmith.api"),
+    "quantize": "coralsmith.quantize_file",
+    **dict.fromkeys(("compile", "convert", "detect", "find_head"), "coralsmith.api"),
 }
 
 

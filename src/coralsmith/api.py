@@ -17,14 +17,13 @@ from coralsmith.detection.head import DetectionHead
 from coralsmith.detection.images import find_images, load_rgb, sample
 from coralsmith.detection.preprocess import resize_image
 from coralsmith.errors import CompilerError
-from coralsmith.head_choice import choose_head, head_beside
+from coralsmith.head_choice import choose_head
 from coralsmith.importers import import_model
 from coralsmith.model_input import image_size
 from coralsmith.outcome import build_report
 from coralsmith.output_folder import REPORT_FILE
 from coralsmith.pipeline import Conversion, Job
 from coralsmith.progress import SILENT, Progress
-from coralsmith.quantize_file import QuantizedFile, quantize_file
 from coralsmith.recipe import load_recipe
 from coralsmith.report.document import ConversionReport, DetectionRecord
 from coralsmith.report.html import SamplePicture, render_html
@@ -93,38 +92,6 @@ def finish(run: Conversion) -> ConversionReport:
     report = build_report(run)
     run.folder.write(REPORT_FILE, to_json(report).encode())
     return report
-
-
-def quantize(
-    model: PathLike,
-    images: PathLike,
-    output: PathLike,
-    *,
-    head: PathLike | None = None,
-    recipe: PathLike | None = None,
-    progress: Progress = SILENT,
-    **choices: Any,
-) -> QuantizedFile:
-    """The quantization stage alone: a float `.tflite` becomes an int8 one with the same inputs and outputs.
-
-    Exact repairs come first, since some float operators (ADD_N) have no int8 form.
-
-    Args:
-        model: Float `.tflite` file.
-        images: Folder of typical photos.
-        output: The int8 `.tflite` file to write.
-        head: Head file, of which the normalisation is used; one beside the model is found by itself. Without any,
-            pixels are normalised as MobileNet does it, pixel / 127.5 - 1.
-        recipe: YAML recipe file.
-        progress: Told about every step.
-        **choices: Fields of the recipe.
-
-    Raises:
-        CoralsmithError: The model, the images or the output do not allow it.
-    """
-    head_file = _path(head) if head is not None else head_beside(_path(model))
-    chosen = load_recipe(None if recipe is None else _path(recipe), choices)
-    return quantize_file(_path(model), _path(images), _path(output), head_file, chosen, progress)
 
 
 def compile(  # noqa: A001 - the command is called so, and so is its function

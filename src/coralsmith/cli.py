@@ -185,7 +185,7 @@ def quantize(
 
     Example: coralsmith quantize float.tflite --images photos/ -o int8.tflite
     """
-    from coralsmith.api import quantize as run
+    from coralsmith.quantize_file import quantize as run
 
     with _progress(quiet or json) as progress:
         result = run(

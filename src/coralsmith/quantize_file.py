@@ -6,19 +6,20 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from coralsmith.detection.head import DetectionHead, InputSpec
 from coralsmith.detection.images import ImageFolder
 from coralsmith.errors import UnsupportedModelError
 from coralsmith.findings import Finding
 from coralsmith.graph.writer import write_tflite
+from coralsmith.head_choice import head_beside
 from coralsmith.importers import import_model
 from coralsmith.model_input import DEFAULT_INPUT, NormalisedImages, image_size, pixel_scale
-from coralsmith.progress import Progress
+from coralsmith.progress import SILENT, Progress
 from coralsmith.quantization.boundary import set_output_type
 from coralsmith.quantization.quantizer import QuantizationOptions, quantize_graph
-from coralsmith.recipe import Recipe
+from coralsmith.recipe import Recipe, load_recipe
 from coralsmith.repair.driver import repair
 
 PROOF_IMAGES: Final = 2
@@ -43,11 +44,43 @@ class QuantizedFile:
     findings: list[Finding]
 
 
-def quantize_file(
+def quantize(
+    model: str | Path,
+    images: str | Path,
+    output: str | Path,
+    *,
+    head: str | Path | None = None,
+    recipe: str | Path | None = None,
+    progress: Progress = SILENT,
+    **choices: Any,
+) -> QuantizedFile:
+    """The quantization stage alone: a float `.tflite` becomes an int8 one with the same inputs and outputs.
+
+    Exact repairs come first, since some float operators (ADD_N) have no int8 form.
+
+    Args:
+        model: Float `.tflite` file.
+        images: Folder of typical photos.
+        output: The int8 `.tflite` file to write.
+        head: Head file, of which the normalisation is used; one beside the model is found by itself. Without any,
+            pixels are normalised as MobileNet does it, pixel / 127.5 - 1.
+        recipe: YAML recipe file.
+        progress: Told about every step.
+        **choices: Fields of the recipe.
+
+    Raises:
+        CoralsmithError: The model, the images or the output do not allow it.
+    """
+    source = Path(model).expanduser()
+    head_file = head_beside(source) if head is None else Path(head).expanduser()
+    chosen = load_recipe(None if recipe is None else Path(recipe), choices)
+    return _quantize(source, Path(images).expanduser(), Path(output).expanduser(), head_file, chosen, progress)
+
+
+def _quantize(
     model: Path, images: Path, output: Path, head_file: Path | None, recipe: Recipe, progress: Progress
 ) -> QuantizedFile:
-    """See `coralsmith.quantize`."""
-    imported = import_model(model, trust=recipe.trust, progress=progress)
+    imported = import_model(model, trust=recipe.trust, verify=False, progress=progress)
     size = image_size(imported.graph)
     if size is None:
         shapes = [list(tensor.shape) for tensor in imported.graph.inputs]

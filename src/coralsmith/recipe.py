@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from coralsmith.errors import InputError, UsageError
@@ -70,6 +69,8 @@ def load_recipe(path: Path | None, overrides: dict[str, Any]) -> Recipe:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    import yaml
+
     path = path.expanduser()
     try:
         if path.stat().st_size > MAX_RECIPE_BYTES:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,9 +37,20 @@ class Executor:
             raise UnsupportedModelError(f"The model cannot be run here: {problem}.")
         self.graph = graph
         self._content, self._number = serialize_for_interpreter(graph)
-        self._interpreter = load_interpreter(
-            self._content, threads=threads, keep_all=keep_all, reference_kernels=reference_kernels
+        self._load = partial(
+            load_interpreter,
+            self._content,
+            threads=threads,
+            keep_all=keep_all,
+            reference_kernels=reference_kernels,
         )
+        self._interpreter = self._load()
+
+    def twin(self) -> Executor:
+        """A second executor over the same graph, for another thread."""
+        other = copy(self)
+        other._interpreter = self._load()
+        return other
 
     def run(self, *inputs: Array) -> list[Array]:
         """Invoke once.

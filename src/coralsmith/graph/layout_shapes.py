@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
+
 from coralsmith.graph.operands import DecidedAtRunTimeError, Operands, Shape, checked_axis
 
 
@@ -172,6 +174,20 @@ def _gather(op: Operands) -> list[Shape]:
     return [(*data[:axis], *indices[batch:], *data[axis + 1 :])]
 
 
+def _gather_nd(op: Operands) -> list[Shape]:
+    data, indices = op.shape(0), op.shape(1)
+    if not indices or not 1 <= indices[-1] <= len(data):
+        raise ValueError(f"indices {list(indices)} of {list(data)}")
+    return [(*indices[:-1], *data[indices[-1] :])]
+
+
+def _broadcast_to(op: Operands) -> list[Shape]:
+    data, target = op.shape(0), tuple(op.values(1))
+    if tuple(np.broadcast_shapes(data, target)) != target:
+        raise ValueError(f"{list(data)} to {list(target)}")
+    return [target]
+
+
 def _tile(op: Operands) -> list[Shape]:
     data, multiples = op.shape(0), op.values(1)
     if len(multiples) != len(data) or min(multiples, default=1) < 1:
@@ -188,6 +204,11 @@ def _fill(op: Operands) -> list[Shape]:
 
 def _shape(op: Operands) -> list[Shape]:
     return [(len(op.shape(0)),)]
+
+
+def _rank(op: Operands) -> list[Shape]:
+    op.shape(0)
+    return [()]
 
 
 def _space_to_depth(op: Operands) -> list[Shape]:
@@ -250,9 +271,12 @@ LAYOUT_RULES: Final[dict[str, Callable[[Operands], list[Shape]]]] = {
     "SLICE": _slice,
     "STRIDED_SLICE": _strided_slice,
     "GATHER": _gather,
+    "GATHER_ND": _gather_nd,
+    "BROADCAST_TO": _broadcast_to,
     "TILE": _tile,
     "FILL": _fill,
     "SHAPE": _shape,
+    "RANK": _rank,
     "SPACE_TO_DEPTH": _space_to_depth,
     "DEPTH_TO_SPACE": _depth_to_space,
     "SPACE_TO_BATCH_ND": _space_to_batch,

@@ -13,6 +13,8 @@ from typing import Final
 VALUES: Final = ("input", "input1", "input2", "alpha", "value")
 """Names of inputs that are computed with, all of one element type."""
 
+_DATA: Final = ("filter", "bias", "indices", "condition")
+
 
 @dataclass(frozen=True)
 class OperatorSpec:
@@ -33,7 +35,7 @@ class OperatorSpec:
     @property
     def sizes(self) -> tuple[str, ...]:
         """The inputs that are no values but decide the output's shape: axes, sizes, paddings."""
-        return tuple(role for role in self.inputs if role not in (*VALUES, "filter", "bias", "indices"))
+        return tuple(role for role in self.inputs if role not in (*VALUES, *_DATA))
 
 
 _CONVOLUTION = ("input", "filter", "bias")
@@ -119,7 +121,34 @@ OPERATORS: Final = MappingProxyType(
         "DEQUANTIZE": _unary("DequantizeOptions"),
         "CAST": _unary("CastOptions"),
         "SHAPE": _unary("ShapeOptions"),
+        "RANK": _unary("RankOptions"),
         "FILL": OperatorSpec(("dims", "value"), "FillOptions", 2),
         "ARG_MAX": OperatorSpec(("input", "axis"), "ArgMaxOptions", 2),
+        "ARG_MIN": OperatorSpec(("input", "axis"), "ArgMinOptions", 2),
+        "REDUCE_ANY": _REDUCE,
+        "REDUCE_ALL": _REDUCE,
+        "REVERSE_V2": OperatorSpec(("input", "axis"), "ReverseV2Options", 2),
+        "CUMSUM": OperatorSpec(("input", "axis"), "CumsumOptions", 2),
+        "BROADCAST_TO": OperatorSpec(("input", "shape"), "BroadcastToOptions", 2),
+        "GATHER_ND": OperatorSpec(("input", "indices"), "GatherNdOptions", 2),
+        "SELECT": OperatorSpec(("condition", "input1", "input2"), "SelectOptions", 3),
+        "SELECT_V2": OperatorSpec(("condition", "input1", "input2"), "SelectV2Options", 3),
+        "EQUAL": _binary("EqualOptions"),
+        "NOT_EQUAL": _binary("NotEqualOptions"),
+        "GREATER": _binary("GreaterOptions"),
+        "GREATER_EQUAL": _binary("GreaterEqualOptions"),
+        "LESS": _binary("LessOptions"),
+        "LESS_EQUAL": _binary("LessEqualOptions"),
+        "LOGICAL_AND": _binary("LogicalAndOptions"),
+        "LOGICAL_OR": _binary("LogicalOrOptions"),
+        "LOGICAL_NOT": _unary("LogicalNotOptions"),
+        "FLOOR_MOD": _binary("FloorModOptions"),
+        "ZEROS_LIKE": _unary("ZerosLikeOptions"),
+        "SIGN": _unary("SignOptions"),
+        "SIN": _PLAIN,
+        "COS": _unary("CosOptions"),
+        "CEIL": _PLAIN,
+        "FLOOR": _PLAIN,
+        "ROUND": _PLAIN,
     }
 )

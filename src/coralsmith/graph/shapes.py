@@ -164,6 +164,23 @@ def _reduce(op: Operands) -> list[Shape]:
     return [tuple(size for i, size in enumerate(data) if i not in reduced)]
 
 
+def _select(op: Operands) -> list[Shape]:
+    """The older SELECT takes a condition of the same shape, or one value a row; SELECT_V2 broadcasts."""
+    condition, first, second = op.shapes()
+    if op.op.kind == "SELECT_V2":
+        return [broadcast(condition, broadcast(first, second))]
+    if first != second or condition not in (first, first[:1], (), (1,)):
+        raise ValueError(f"{list(condition)} between {list(first)} and {list(second)}")
+    return [first]
+
+
+def _along_axis(op: Operands) -> list[Shape]:
+    data = op.shape(0)
+    for axis in op.values(1):
+        checked_axis(axis, len(data))
+    return [data]
+
+
 def _arg_max(op: Operands) -> list[Shape]:
     data = op.shape(0)
     axis = checked_axis(op.value(1), len(data))
@@ -182,15 +199,28 @@ _RULES: Final[dict[str, Callable[[Operands], list[Shape]]]] = {
     "RESIZE_BILINEAR": _resize,
     "RESIZE_NEAREST_NEIGHBOR": _resize,
     "ARG_MAX": _arg_max,
-    **dict.fromkeys(("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD"), _reduce),
+    "ARG_MIN": _arg_max,
+    "SELECT": _select,
+    "SELECT_V2": _select,
+    "REVERSE_V2": _along_axis,
+    "CUMSUM": _along_axis,
     **dict.fromkeys(
-        ("ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "FLOOR_DIV", "POW"), _binary
+        ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD", "REDUCE_ANY", "REDUCE_ALL"), _reduce
+    ),
+    **dict.fromkeys(
+        (
+            "ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "FLOOR_DIV", "FLOOR_MOD",
+            "POW", "EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "LOGICAL_AND",
+            "LOGICAL_OR",
+        ),
+        _binary,
     ),
     **dict.fromkeys(
         (
             "RELU", "RELU6", "RELU_N1_TO_1", "ELU", "LEAKY_RELU", "HARD_SWISH", "GELU", "LOGISTIC", "TANH",
             "SOFTMAX", "LOG_SOFTMAX", "L2_NORMALIZATION", "EXP", "LOG", "SQRT", "RSQRT", "ABS", "NEG", "SQUARE",
-            "QUANTIZE", "DEQUANTIZE", "CAST",
+            "QUANTIZE", "DEQUANTIZE", "CAST", "LOGICAL_NOT", "ZEROS_LIKE", "SIGN", "SIN", "COS", "CEIL", "FLOOR",
+            "ROUND",
         ),
         _unary,
     ),

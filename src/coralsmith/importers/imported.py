@@ -46,6 +46,7 @@ class ImportOptions:
         signature: Which signature of a SavedModel, where it has several.
         limits: Bounds of the child process.
         log: File that receives the framework's messages; None throws them away.
+        verify: Whether a `.tflite` source is compared with its graph; other formats always are.
     """
 
     trust: bool = False
@@ -54,6 +55,7 @@ class ImportOptions:
     signature: str | None = None
     limits: Limits = field(default_factory=Limits)
     log: Path | None = None
+    verify: bool = True
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ def import_model(
     signature: str | None = None,
     limits: Limits | None = None,
     log: Path | None = None,
+    verify: bool = True,
     progress: Progress = SILENT,
 ) -> Imported:
     """Read a trained model of any accepted format, and prove that the graph computes what the source does.
@@ -58,6 +59,7 @@ def import_model(
         signature: Which signature of a SavedModel, where it has several.
         limits: Time and memory of the framework's child process.
         log: File that receives the framework's messages.
+        verify: Compare a `.tflite` source with its graph; other formats are always compared.
         progress: Told of each step.
 
     Returns:
@@ -71,7 +73,7 @@ def import_model(
     """
     resolved = resolve_source(path)
     source = SourceInfo(resolved, recognise_format(resolved), source_digest(resolved))
-    options = ImportOptions(trust, load_samples(images), input_size, signature, limits or Limits(), log)
+    options = ImportOptions(trust, load_samples(images), input_size, signature, limits or Limits(), log, verify)
     imported = _importer(source.format)(source, options, progress)
     if imported.verification is not None and not options.images:
         imported.findings.append(_NOISE)

@@ -60,8 +60,8 @@ def import_tflite(source: SourceInfo, options: ImportOptions, progress: Progress
     for tensor, name in zip(graph.outputs, unique_names([t.name for t in graph.outputs]), strict=True):
         tensor.name = name
     names = {tensor.name: tensor.name for tensor in graph.outputs}
-    samples = _run_original(source.path, graph, options)
-    findings = [_NOT_RUN] if samples is None else []
+    samples = _run_original(source.path, graph, options) if options.verify else None
+    findings = [_NOT_RUN] if options.verify and samples is None else []
     if is_quantized(graph):
         findings.append(_ALREADY_QUANTIZED)
     elif not any(op.kind == "CUSTOM" for op in graph.ops):

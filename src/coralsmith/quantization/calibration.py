@@ -6,7 +6,10 @@ Memory does not grow with the number of images: each observer keeps a few number
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,6 +21,8 @@ from coralsmith.graph.executor import Executor
 from coralsmith.progress import SILENT, Progress
 from coralsmith.quantization.ranges import Range
 
+WATCHERS: Final = 2  # fixed, not the machine's number of cores: the sums must not depend on the machine
+LARGE_MAP: Final = 32  # cells a side from which every other one tells a channel's mean well enough
 BINS: Final = 2048
 _HISTOGRAM_SAMPLE: Final = 1 << 16  # values of one tensor of one image that enter its histogram
 
@@ -81,28 +86,59 @@ def observe(
         ImageDataError: There is no input.
         UnsupportedModelError: A value is not finite.
     """
-    executor = Executor(graph, threads=threads, keep_all=True)
-    tensors = _float_activations(graph)
-    low = np.full(len(tensors), np.inf)
-    high = np.full(len(tensors), -np.inf)
-    sums: dict[Tensor, Array] = {tensor: np.zeros(tensor.shape[-1]) for tensor in mean_of}
+    first = Executor(graph, threads=max(1, threads // WATCHERS), keep_all=True)
+    watchers = [_Watcher(first, mean_of), *(_Watcher(first.twin(), mean_of) for _ in range(WATCHERS - 1))]
     seen = 0
-    for image in inputs:
-        executor.invoke(image)
-        for i, tensor in enumerate(tensors):
-            smallest, largest = _extremes(executor.view(tensor))
-            low[i] = min(low[i], smallest)
-            high[i] = max(high[i], largest)
-        for tensor, total in sums.items():
-            total += _channel_means(executor.view(tensor))
+    for _ in _side_by_side(watchers, inputs):
         seen += 1
         progress.advance()
     if not seen:
         raise ImageDataError("There is no image to calibrate with.", hint="Give a folder with --images.")
-    bounds = list(zip(tensors, low.tolist(), high.tolist(), strict=True))
+    low = np.minimum.reduce([watcher.low for watcher in watchers])
+    high = np.maximum.reduce([watcher.high for watcher in watchers])
+    bounds = list(zip(watchers[0].tensors, low.tolist(), high.tolist(), strict=True))
     _require_finite(bounds)
     ranges = {tensor: Range.of(smallest, largest) for tensor, smallest, largest in bounds}
-    return Observation(ranges, {tensor: total / seen for tensor, total in sums.items()}, seen)
+    totals = {tensor: np.sum([watcher.sums[tensor] for watcher in watchers], axis=0) for tensor in mean_of}
+    return Observation(ranges, {tensor: total / seen for tensor, total in totals.items()}, seen)
+
+
+def _side_by_side(watchers: Sequence[_Watcher], inputs: Iterable[Array]) -> Iterator[None]:
+    """Let the watchers take turns, each in a thread of its own; yields once for each input that was seen."""
+    with ExitStack() as stack:
+        threads = [stack.enter_context(ThreadPoolExecutor(1, "coralsmith-watcher")) for _ in watchers]
+        waiting: deque[Future[None]] = deque()
+        for number, image in enumerate(inputs):
+            turn = number % len(watchers)
+            waiting.append(threads[turn].submit(watchers[turn].watch, image))
+            if len(waiting) > 2 * len(watchers):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+class _Watcher:
+    """One interpreter and what it has seen; several work side by side, each on images of its own.
+
+    Which image goes to which watcher depends on nothing but their order, so the sums are the same in every run.
+    """
+
+    def __init__(self, executor: Executor, mean_of: Collection[Tensor]) -> None:
+        self.executor = executor
+        self.tensors = _float_activations(executor.graph)
+        self.low = np.full(len(self.tensors), np.inf)
+        self.high = np.full(len(self.tensors), -np.inf)
+        self.sums: dict[Tensor, Array] = {tensor: np.zeros(tensor.shape[-1]) for tensor in mean_of}
+
+    def watch(self, image: Array) -> None:
+        """Run one image; NaN in any value stays in the bounds."""
+        self.executor.invoke(image)
+        for i, tensor in enumerate(self.tensors):
+            values = self.executor.view(tensor)
+            self.low[i] = np.minimum(self.low[i], values.min())
+            self.high[i] = np.maximum(self.high[i], values.max())
+        for tensor, total in self.sums.items():
+            total += _channel_means(self.executor.view(tensor))
 
 
 def _require_finite(bounds: list[tuple[Tensor, float, float]]) -> None:
@@ -132,16 +168,15 @@ def observe_histograms(
     return histograms
 
 
-def _extremes(values: Array) -> tuple[float, float]:
-    return float(values.min()), float(values.max())
-
-
 def _channel_means(values: Array) -> Array:
-    """The mean of each channel, summed over rows of the image first and over columns then.
+    """The mean of each channel; of a large feature map, over every other row and column, which costs a quarter.
 
-    Long rows add up fast in one thread; a matrix product's own threads would fight those of the interpreter.
+    Summed over rows of the image first and over columns then: long rows add up fast in one thread, while a matrix
+    product's own threads would fight those of the interpreter.
     """
     channels = values.shape[-1]
+    if values.ndim == 4 and min(values.shape[1:3]) >= LARGE_MAP:
+        values = values[:, ::2, ::2]
     image_rows = values.shape[1] if values.ndim == 4 else 1
     sums: Array = values.reshape(image_rows, -1).sum(axis=0).reshape(-1, channels).sum(axis=0)
     means: Array = sums / (values.size // channels)
