@@ -169,7 +169,7 @@ def _select(op: Operands) -> list[Shape]:
     condition, first, second = op.shapes()
     if op.op.kind == "SELECT_V2":
         return [broadcast(condition, broadcast(first, second))]
-    if first != second or condition not in (first, first[:1], (), (1,)):
+    if first != second or condition not in (first, first[:1], ()):
         raise ValueError(f"{list(condition)} between {list(first)} and {list(second)}")
     return [first]
 
