@@ -22,7 +22,7 @@ from coralsmith.quantization.quantizer import QuantizationOptions, quantize_grap
 from coralsmith.recipe import Recipe, load_recipe
 from coralsmith.repair.driver import repair
 
-PROOF_IMAGES: Final = 2
+PROOF_IMAGES: Final = 1
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ from coralsmith.graph import Array, Graph, Op
 from coralsmith.graph.executor import Executor, real_outputs
 from coralsmith.graph.reader import parse_tflite
 from coralsmith.graph.writer import serialize
+from coralsmith.quantization.calibration import observe
 from coralsmith.quantization.fidelity import measure_fidelity
 from coralsmith.quantization.quantizer import PixelScale, QuantizationOptions, quantize_graph
+from coralsmith.quantization.ranges import Range
 from tests.builders import CONVOLUTION, activation, constant, conv_graph, graph, op, random_constant
 
 MOBILENET = PixelScale(1 / 127.5, -1.0)
@@ -196,3 +198,20 @@ def test_a_trained_detector_keeps_both_heads(shared: Path) -> None:
     measured = measure_fidelity(model, quantized, list(zip(real[24:], pixels[24:], strict=True)))
     assert every_operator_is_integer(quantized)
     assert min(output.sqnr_db for output in measured.outputs.values()) > 22.0
+
+
+def test_a_bound_that_its_activation_function_sets_is_seen_exactly() -> None:
+    source = activation("input", (1, 8, 8, 3))
+    clipped = op("RELU6", [source], "clipped")
+    seen = observe(graph([clipped], [source]), [10 * image for image in images((1, 8, 8, 3))])
+    assert seen.ranges[clipped.output] == Range(0.0, 6.0)
+    assert seen.images == 8
+
+
+def test_every_image_counts_whichever_watcher_sees_it() -> None:
+    source = activation("input", (1, 8, 8, 3))
+    negated = op("NEG", [source], "negated")
+    inputs = [np.full((1, 8, 8, 3), value, np.float32) for value in (1, 2, 30, 4, -5, 6, 7)]
+    seen = observe(graph([negated], [source]), inputs, [source])
+    assert seen.ranges[source] == Range(-5.0, 30.0)
+    np.testing.assert_allclose(seen.means[source], [45 / 7] * 3, rtol=1e-6)

@@ -111,7 +111,7 @@ class _Writer:
         schema.ModelAddDescription(builder, description)
         schema.ModelAddBuffers(builder, buffers)
         builder.Finish(schema.ModelEnd(builder), file_identifier=names.FILE_IDENTIFIER)
-        return bytes(builder.Output())
+        return bytes(memoryview(builder.Bytes)[builder.Head() :])  # Output() would copy once more
 
     def offsets(self, tables: Sequence[int]) -> int:
         self.builder.StartVector(4, len(tables), 4)
@@ -145,7 +145,7 @@ class _Writer:
         data = None
         if array is not None:
             little_endian = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
-            data = self.bytes_vector(little_endian.tobytes(), _BUFFER_ALIGNMENT)
+            data = self.bytes_vector(little_endian.reshape(-1).view(np.uint8).data, _BUFFER_ALIGNMENT)
         schema.BufferStart(self.builder)
         if data is not None:
             schema.BufferAddData(self.builder, data)

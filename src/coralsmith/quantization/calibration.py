@@ -22,7 +22,15 @@ from coralsmith.progress import SILENT, Progress
 from coralsmith.quantization.ranges import Range
 
 WATCHERS: Final = 2  # fixed, not the machine's number of cores: the sums must not depend on the machine
-LARGE_MAP: Final = 32  # cells a side from which every other one tells a channel's mean well enough
+ACTIVATION_LIMITS: Final = {
+    "RELU": (0.0, math.inf),
+    "RELU6": (0.0, 6.0),
+    "RELU_N1_TO_1": (-1.0, 1.0),
+    "LOGISTIC": (0.0, 1.0),
+    "SOFTMAX": (0.0, 1.0),
+    "TANH": (-1.0, 1.0),
+}
+ENOUGH_CELLS: Final = 32  # a side; so many cells of an image tell a channel's mean well enough
 BINS: Final = 2048
 _HISTOGRAM_SAMPLE: Final = 1 << 16  # values of one tensor of one image that enter its histogram
 
@@ -126,17 +134,20 @@ class _Watcher:
     def __init__(self, executor: Executor, mean_of: Collection[Tensor]) -> None:
         self.executor = executor
         self.tensors = _float_activations(executor.graph)
+        limits = reachable_limits(executor.graph)
+        self.limits = [limits.get(tensor, (-np.inf, np.inf)) for tensor in self.tensors]
         self.low = np.full(len(self.tensors), np.inf)
         self.high = np.full(len(self.tensors), -np.inf)
         self.sums: dict[Tensor, Array] = {tensor: np.zeros(tensor.shape[-1]) for tensor in mean_of}
 
     def watch(self, image: Array) -> None:
-        """Run one image; NaN in any value stays in the bounds."""
+        """Run one image. A bound that has reached its limit is not looked at again; NaN stays in a bound."""
         self.executor.invoke(image)
-        for i, tensor in enumerate(self.tensors):
-            values = self.executor.view(tensor)
-            self.low[i] = np.minimum(self.low[i], values.min())
-            self.high[i] = np.maximum(self.high[i], values.max())
+        for i, (tensor, (lowest, highest)) in enumerate(zip(self.tensors, self.limits, strict=True)):
+            if self.low[i] > lowest:
+                self.low[i] = np.minimum(self.low[i], self.executor.view(tensor).min())
+            if self.high[i] < highest:
+                self.high[i] = np.maximum(self.high[i], self.executor.view(tensor).max())
         for tensor, total in self.sums.items():
             total += _channel_means(self.executor.view(tensor))
 
@@ -169,18 +180,29 @@ def observe_histograms(
 
 
 def _channel_means(values: Array) -> Array:
-    """The mean of each channel; of a large feature map, over every other row and column, which costs a quarter.
+    """The mean of each channel; of a large feature map, over some of its rows and columns, evenly spread.
 
     Summed over rows of the image first and over columns then: long rows add up fast in one thread, while a matrix
     product's own threads would fight those of the interpreter.
     """
     channels = values.shape[-1]
-    if values.ndim == 4 and min(values.shape[1:3]) >= LARGE_MAP:
-        values = values[:, ::2, ::2]
+    if values.ndim == 4:
+        step = max(1, min(values.shape[1:3]) // ENOUGH_CELLS)
+        values = values[:, ::step, ::step]
     image_rows = values.shape[1] if values.ndim == 4 else 1
     sums: Array = values.reshape(image_rows, -1).sum(axis=0).reshape(-1, channels).sum(axis=0)
     means: Array = sums / (values.size // channels)
     return means
+
+
+def reachable_limits(graph: Graph) -> dict[Tensor, tuple[float, float]]:
+    """The lowest and highest value that an activation function lets a tensor have."""
+    limits = {}
+    for op in graph.ops:
+        function = op.kind if op.kind in ACTIVATION_LIMITS else op.attributes.get("fused_activation_function")
+        if function in ACTIVATION_LIMITS:
+            limits[op.output] = ACTIVATION_LIMITS[str(function)]
+    return limits
 
 
 def _float_activations(graph: Graph) -> list[Tensor]:

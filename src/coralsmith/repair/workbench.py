@@ -37,6 +37,7 @@ class Workbench:
         self.graph = graph
         self.samples = samples
         self._original = self._outputs = samples.outputs(graph)
+        self._spare: Graph | None = None
         self.changes: list[Change] = []
         self.refused: list[Refusal] = []
         self.findings: list[Finding] = []
@@ -54,10 +55,11 @@ class Workbench:
 
     def attempt(self, repair_pass: RepairPass) -> Literal["changed", "unchanged", "disproved"]:
         """Apply one pass to a copy, and keep the copy if the graph is valid and the outputs are proved."""
-        candidate = self.graph.copy()
+        candidate = self._spare or self.graph.copy()
         outcomes = repair_pass.apply(candidate)
         changes = [outcome for outcome in outcomes if isinstance(outcome, Change)]
         self.refused.extend(outcome for outcome in outcomes if isinstance(outcome, Refusal))
+        self._spare = None if changes else candidate  # a pass without changes has left its copy as it was
         if not changes:
             return "unchanged"
         candidate.verify(repair_pass.name)
