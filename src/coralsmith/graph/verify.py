@@ -44,6 +44,10 @@ def violations(graph: Graph) -> Iterator[str]:
         problem = next(_operator(op, known), None)
         if problem is not None:
             yield f"{op.kind} '{op.name}': {problem}"
+    activations = (tensor for tensor in graph.tensors() if not tensor.is_constant)
+    size = sum(math.prod(known.get(tensor, tensor.shape)) * tensor.dtype.itemsize for tensor in activations)
+    if size > MAX_ACTIVATION_BYTES:
+        yield f"the activations take {size} bytes, more than {MAX_ACTIVATION_BYTES}"
 
 
 def _flow(graph: Graph) -> Iterator[str]:
@@ -67,11 +71,7 @@ def _flow(graph: Graph) -> Iterator[str]:
 
 
 def _tensors(graph: Graph) -> Iterator[str]:
-    tensors = graph.tensors()
-    activation_bytes = sum(t.elements * t.dtype.itemsize for t in tensors if not t.is_constant)
-    if activation_bytes > MAX_ACTIVATION_BYTES:
-        yield f"the activations take {activation_bytes} bytes, more than {MAX_ACTIVATION_BYTES}"
-    for tensor in tensors:
+    for tensor in graph.tensors():
         data = tensor.data
         if data is None and tensor.elements == 0:
             yield f"tensor '{tensor.name}' of shape {list(tensor.shape)} has no elements"
@@ -130,5 +130,3 @@ def _shapes(op: Op, known: dict[Tensor, Shape]) -> Iterator[str]:
         known[tensor] = shape
         if tensor.shape_signature is None and tensor.shape != shape:
             yield f"it gives {list(shape)}, the model says {list(tensor.shape)}"
-        if math.prod(shape) * tensor.dtype.itemsize > MAX_ACTIVATION_BYTES:
-            yield f"its output {list(shape)} is too large"

@@ -1,0 +1,126 @@
+"""Feeds damaged `.tflite` files to the reader, the writer and the interpreter, and counts what becomes of them.
+
+    python -m benchmarks.fuzz.fuzz_tflite --count 20000 --seed 1 --workers 2
+
+Each file must end in a typed error, or in a graph that can be written and run. Anything else is a defect: another
+exception, a native crash, a hang (more than two seconds of CPU time). Files that were a defect are saved. The same
+seed gives the same files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.fuzz.byte_mutations import Seed, mutate_bytes
+from benchmarks.fuzz.model_mutations import mutate_meaning
+from benchmarks.fuzz.seed_graphs import seed_graphs
+from benchmarks.fuzz.workers import Pool, Verdict
+from coralsmith.errors import CoralsmithError
+from coralsmith.graph import Graph
+from coralsmith.graph.executor import Executor, random_inputs
+from coralsmith.graph.reader import parse_tflite
+from coralsmith.graph.writer import serialize, serialize_for_interpreter
+
+ROOT = Path(__file__).resolve().parents[2]
+LARGEST_SEED = 1_200_000
+LARGEST_INPUT = 1 << 20  # elements; larger models take their time by right and are not run
+
+
+def load_seeds(shared: Path) -> list[Seed]:
+    """Generated graphs, and the real models that are small enough to be run thousands of times."""
+    generated = [Seed.of(name, serialize_for_interpreter(graph)[0]) for name, graph in seed_graphs().items()]
+    models = (path for path in sorted(shared.rglob("*.tflite")) if not path.stem.endswith("_edgetpu"))
+    small = (path for path in models if path.stat().st_size <= LARGEST_SEED)
+    return generated + [Seed.of(path.relative_to(shared).as_posix(), path.read_bytes()) for path in small]
+
+
+class Files:
+    """The files of a run: every other round of the seeds is damaged in its meaning, the others in their bytes."""
+
+    def __init__(self, seeds: list[Seed], number: int) -> None:
+        self.seeds, self.number = seeds, number
+
+    def origin(self, index: int) -> str:
+        """The name of the seed of file `index`."""
+        return self.seeds[index % len(self.seeds)].name
+
+    def content(self, index: int) -> bytes:
+        """File `index`."""
+        generator = np.random.default_rng([self.number, index])
+        seed = self.seeds[index % len(self.seeds)]
+        if index // len(self.seeds) % 2:
+            return mutate_meaning(seed.content, generator)
+        return mutate_bytes(seed, generator)
+
+    def examine(self, index: int) -> str:
+        """What coralsmith makes of file `index`, in one phrase."""
+        content = self.content(index)
+        try:
+            graph = parse_tflite(content)
+        except CoralsmithError as error:
+            return f"rejected: {type(error).__name__}"
+        written, run = _outcome(serialize, graph), _outcome(_run, graph)
+        return f"accepted; writer: {written}; interpreter: {run}"
+
+
+def _run(graph: Graph) -> None:
+    if sum(tensor.elements for tensor in graph.inputs) <= LARGEST_INPUT:
+        Executor(graph, threads=1).run(*random_inputs(graph, np.random.default_rng(0)))
+
+
+def _outcome(step, graph: Graph) -> str:
+    try:
+        step(graph)
+    except CoralsmithError as error:
+        return type(error).__name__
+    return "done"
+
+
+def print_summary(verdicts: dict[str, int], pool: Pool, files: Files, folder: Path) -> None:
+    for outcome, number in sorted(verdicts.items(), key=lambda item: -item[1]):
+        print(f"{number:8}  {outcome}")
+    for kind in ("crash", "hang", "escaped"):
+        print(f"{sum(verdict.kind == kind for verdict in pool.defects):8}  {kind}")
+    print(
+        f"slowest file {pool.slowest:.2f} s of CPU time; peak memory of a worker {pool.peak_bytes / 2**20:.0f} MiB"
+    )
+    for verdict in pool.defects:
+        print(f"DEFECT {save(verdict, files, folder)} ({files.origin(verdict.index)}): {verdict.outcome}")
+
+
+def save(verdict: Verdict, files: Files, folder: Path) -> Path:
+    """Keep a file that was a defect."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{files.number}-{verdict.index}.tflite"
+    path.write_bytes(files.content(verdict.index))
+    return path
+
+
+def main() -> int:
+    """Run and print; exit code 1 where a defect was found."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=20_000, help="how many files")
+    parser.add_argument("--seed", type=int, default=1, help="number of the run; the same gives the same files")
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder of real models")
+    parser.add_argument("--save", type=Path, default=ROOT / "benchmarks" / "results" / "fuzz", help="for defects")
+    options = parser.parse_args()
+    files = Files(load_seeds(options.shared), options.seed)
+    started = time.monotonic()
+    pool = Pool(files.examine, multiprocessing.get_context("fork"))
+    verdicts = pool.run(options.count, options.workers)
+    seconds = time.monotonic() - started
+    print(f"{options.count} files from {len(files.seeds)} seeds in {seconds:.0f} s, run {options.seed}")
+    print_summary(verdicts, pool, files, options.save)
+    return 1 if pool.defects else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
