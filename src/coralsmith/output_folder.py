@@ -49,11 +49,15 @@ class OutputFolder:
             shutil.rmtree(self.cache.folder, ignore_errors=True)
 
     def write(self, name: str, content: bytes) -> Path:
-        """Write one file atomically and keep it in the list.
+        """Write one file atomically and keep it in the list; `name` may name a subfolder.
 
         Raises:
             OutputError: The file cannot be written.
         """
+        try:
+            (self.path / name).parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"'{(self.path / name).parent}' cannot be made: {error.strerror}.") from error
         write_atomically(self.path / name, content)
         self.files.append(FileRecord(name, len(content), hashlib.sha256(content).hexdigest()))
         return self.path / name
