@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import coralsmith
-from coralsmith.detection.head import DetectionHead
+from coralsmith.detection.head import DetectionHead, InputSpec
 from coralsmith.errors import (
     CompilerError,
     DetectionHeadError,
@@ -136,6 +137,15 @@ def test_a_second_run_into_the_same_folder_resumes_and_gives_the_same_bytes(
 def test_a_changed_choice_is_not_served_from_the_cache(model: Path, photos: Path, out: Path) -> None:
     coralsmith.convert(model, photos, out, compiler="none")
     report = coralsmith.convert(model, photos, out, compiler="none", weights="per-tensor")
+    assert [stage.name for stage in report.stages if stage.resumed] == ["Read the model"]
+
+
+def test_another_normalisation_is_not_served_from_the_cache(model: Path, photos: Path, out: Path) -> None:
+    head = DetectionHead.load(model.with_name("tiny_head.json"))
+    for green in (120.0, 130.0):
+        spec = InputSpec(head.input.size, mean=(125.0, green, 125.0), std=(60.0, 60.0, 60.0))
+        replace(head, input=spec).save(model.with_name("other.json"))
+        report = coralsmith.convert(model, photos, out, compiler="none", head=model.with_name("other.json"))
     assert [stage.name for stage in report.stages if stage.resumed] == ["Read the model"]
 
 

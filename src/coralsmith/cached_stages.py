@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from coralsmith import __version__
 from coralsmith.detection.head import DetectionHead
-from coralsmith.detection.images import ImageFolder
 from coralsmith.findings import Finding
 from coralsmith.graph import Graph
 from coralsmith.graph.reader import parse_tflite
 from coralsmith.graph.writer import serialize_for_interpreter
 from coralsmith.importers.imported import Imported, SourceInfo, Verification
+from coralsmith.model_input import NormalisedImages
 from coralsmith.quantization.quantizer import Quantized
 from coralsmith.report.plain import to_document, to_json
 from coralsmith.stages import StageCache, digest, file_digest
@@ -43,11 +43,11 @@ def import_key(source_sha256: str, sample_images: list[Path], *, trust: bool) ->
     return digest(__version__, source_sha256, [file_digest(path) for path in sample_images], trust)
 
 
-def quantization_key(graph: Graph, images: ImageFolder, options: QuantizationOptions) -> str:
+def quantization_key(graph: Graph, inputs: NormalisedImages, options: QuantizationOptions) -> str:
     """What the quantization depends on."""
-    hashes = [file_digest(path) for path in images.paths]
+    hashes = [file_digest(path) for path in inputs.images.paths]
     content = serialize_for_interpreter(graph)[0]
-    return digest(__version__, content, hashes, [images.size, images.resize], asdict(options))
+    return digest(__version__, content, hashes, inputs.images.size, asdict(inputs.spec), asdict(options))
 
 
 def cached_import(cache: StageCache, key: str, compute: Callable[[], Imported]) -> tuple[Imported, bool]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from coralsmith.detection.head import InputSpec
 from coralsmith.detection.images import ImageFolder
 from coralsmith.graph import Array, Graph
-from coralsmith.quantization.quantizer import PixelScale
-
-DEFAULT_INPUT: Final = (1 / 127.5, -1.0)  # MobileNet's own normalisation, x / 127.5 - 1
+from coralsmith.quantization.quantizer import PixelScale, QuantizationOptions
+from coralsmith.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,13 @@ def pixel_scale(spec: InputSpec) -> PixelScale | None:
     if len(set(spec.mean)) > 1 or len(set(spec.std)) > 1:
         return None
     return PixelScale(1 / spec.std[0], -spec.mean[0] / spec.std[0])
+
+
+def quantization_options(recipe: Recipe, spec: InputSpec) -> QuantizationOptions:
+    """What the recipe and the normalisation ask of the quantizer."""
+    return QuantizationOptions(
+        recipe.weights, recipe.ranges, recipe.percentile, recipe.bias_correction, recipe.io, pixel_scale(spec)
+    )
 
 
 def image_size(graph: Graph) -> tuple[int, int] | None:

@@ -19,6 +19,7 @@ from coralsmith.compiler.run import Compilation, compile_model
 from coralsmith.detection.feeding import model_input
 from coralsmith.detection.head import DetectionHead, InputSpec
 from coralsmith.detection.images import ImageFolder, find_images, load_rgb, sample
+from coralsmith.detection.input_convention import conventional_input
 from coralsmith.detection.labels import write_labels
 from coralsmith.detection.normalisation import check_normalisation
 from coralsmith.detection.postprocess_op import (
@@ -36,12 +37,12 @@ from coralsmith.head_choice import HEAD_FILE, choose_head, with_plain_names
 from coralsmith.importers import import_model
 from coralsmith.importers.imported import Imported
 from coralsmith.importers.source_files import resolve_source, source_digest
-from coralsmith.model_input import DEFAULT_INPUT, NormalisedImages, image_size, pixel_scale
+from coralsmith.model_input import NormalisedImages, image_size, quantization_options
 from coralsmith.output_folder import REPORT_FILE, OutputFolder
 from coralsmith.progress import SILENT, Progress
 from coralsmith.quantization.boundary import set_output_type
 from coralsmith.quantization.fidelity import Fidelity, measure_fidelity
-from coralsmith.quantization.quantizer import QuantizationOptions, Quantized, quantize_graph
+from coralsmith.quantization.quantizer import Quantized, quantize_graph
 from coralsmith.recipe import Recipe
 from coralsmith.repair.driver import RepairResult, repair
 from coralsmith.stages import Stopwatch
@@ -91,6 +92,7 @@ class Conversion:
     float_graph: Graph | None
     final: Graph
     check: CheckReport
+    int8_path: Path
 
     def __init__(self, job: Job, progress: Progress = SILENT) -> None:
         self.job = job
@@ -131,11 +133,6 @@ class Conversion:
         if self.compiler is not None and not has_errors(self.findings):
             with self.watch.stage("Compile for the Edge TPU"):
                 self._compile()
-
-    @property
-    def blocked(self) -> bool:
-        """Whether findings stopped the job."""
-        return has_errors(self.findings)
 
     # Stages, in order.
 
@@ -208,20 +205,14 @@ class Conversion:
             return
         graph, images = self.float_graph, self.images
         assert images is not None, "a float model was only let through with images"
-        options = QuantizationOptions(
-            self.recipe.weights,
-            self.recipe.ranges,
-            self.recipe.percentile,
-            self.recipe.bias_correction,
-            self.recipe.io,
-            pixel_scale(self._input_spec()),
-        )
+        inputs = NormalisedImages(images, self._input_spec())
+        options = quantization_options(self.recipe, inputs.spec)
 
         def compute() -> Quantized:
-            result = quantize_graph(graph, NormalisedImages(images, self._input_spec()), options, self.progress)
+            result = quantize_graph(graph, inputs, options, self.progress)
             return replace(result, findings=[*images.findings, *result.findings])
 
-        key = quantization_key(graph, images, options)
+        key = quantization_key(graph, inputs, options)
         self.quantized, resumed = cached_quantization(self.folder.cache, key, compute)
         self._note(resumed)
         self.findings += self.quantized.findings
@@ -296,11 +287,7 @@ class Conversion:
         """How pixels become the model's input: by its head, or as MobileNet does it."""
         if self.head is not None:
             return self.head.input
-        size = image_size(self.imported.graph)
-        if size is None:
-            shape = [list(tensor.shape) for tensor in self.imported.graph.inputs]
-            raise UsageError(f"The model's inputs are {shape}; an image model has one, [1, height, width, 3].")
-        return InputSpec(size, *DEFAULT_INPUT)
+        return conventional_input(self.imported.graph)[0]
 
     def _resized(self, count: int) -> Iterator[NDArray[np.uint8]]:
         """Some of the images as the model's input takes them."""

@@ -8,17 +8,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from coralsmith.detection.head import DetectionHead, InputSpec
+from coralsmith.detection.head import DetectionHead
 from coralsmith.detection.images import ImageFolder
-from coralsmith.errors import UnsupportedModelError
+from coralsmith.detection.input_convention import conventional_input
 from coralsmith.findings import Finding
 from coralsmith.graph.writer import write_tflite
 from coralsmith.head_choice import head_beside
 from coralsmith.importers import import_model
-from coralsmith.model_input import DEFAULT_INPUT, NormalisedImages, image_size, pixel_scale
+from coralsmith.model_input import NormalisedImages, quantization_options
 from coralsmith.progress import SILENT, Progress
 from coralsmith.quantization.boundary import set_output_type
-from coralsmith.quantization.quantizer import QuantizationOptions, quantize_graph
+from coralsmith.quantization.quantizer import quantize_graph
 from coralsmith.recipe import Recipe, load_recipe
 from coralsmith.repair.driver import repair
 
@@ -81,20 +81,14 @@ def _quantize(
     model: Path, images: Path, output: Path, head_file: Path | None, recipe: Recipe, progress: Progress
 ) -> QuantizedFile:
     imported = import_model(model, trust=recipe.trust, verify=False, progress=progress)
-    size = image_size(imported.graph)
-    if size is None:
-        shapes = [list(tensor.shape) for tensor in imported.graph.inputs]
-        raise UnsupportedModelError(f"The model's inputs are {shapes}; an image model has one [1, H, W, 3].")
-    spec = DetectionHead.load(head_file).input if head_file is not None else InputSpec(size, *DEFAULT_INPUT)
-    folder = ImageFolder(images, size, spec.resize, recipe.samples, recipe.seed)
+    usual, _ = conventional_input(imported.graph)
+    spec = usual if head_file is None else DetectionHead.load(head_file).input
+    folder = ImageFolder(images, usual.size, spec.resize, recipe.samples, recipe.seed)
     normalised = NormalisedImages(folder, spec)
     probes = [[image] for image in islice(normalised, PROOF_IMAGES)]
     repaired = repair(imported.graph, recipe.repair, inputs=probes, min_runtime=recipe.min_runtime)
     progress.step("Quantize to int8", len(folder.paths))
-    options = QuantizationOptions(
-        recipe.weights, recipe.ranges, recipe.percentile, recipe.bias_correction, recipe.io, pixel_scale(spec)
-    )
-    quantized = quantize_graph(repaired.graph, normalised, options, progress)
+    quantized = quantize_graph(repaired.graph, normalised, quantization_options(recipe, spec), progress)
     set_output_type(quantized.graph, recipe.io)
     written = write_tflite(quantized.graph, output)
     return QuantizedFile(
