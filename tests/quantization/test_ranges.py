@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coralsmith.quantization.ranges import NARROWEST, Range, quant_for, range_of
+from coralsmith.quantization.ranges import NARROWEST, Range, quant_for
 
 BOUNDS = st.floats(-1e4, 1e4, width=32)
 
@@ -35,9 +35,3 @@ def test_zero_is_exact_and_every_value_inside_is_off_by_at_most_one_step(first: 
 
 def test_a_dead_tensor_gets_a_scale_that_does_not_overflow() -> None:
     assert float(quant_for(Range(0.0, 0.0)).scale[0]) == pytest.approx(NARROWEST / 255)
-
-
-def test_range_of_is_the_inverse_of_quant_for() -> None:
-    span = range_of(quant_for(Range(-1.0, 1.55)))
-    assert span.low == pytest.approx(-1.0, abs=0.01)
-    assert span.high == pytest.approx(1.55, abs=0.01)

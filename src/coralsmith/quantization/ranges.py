@@ -45,10 +45,6 @@ class Range:
         """The smallest interval that holds both."""
         return Range(min(self.low, other.low), max(self.high, other.high))
 
-    def contains(self, other: Range, tolerance: float = 0.0) -> bool:
-        """Whether `other` lies inside, up to `tolerance`."""
-        return other.low >= self.low - tolerance and other.high <= self.high + tolerance
-
 
 def quant_for(span: Range) -> Quant:
     """The asymmetric int8 scale of a range, with zero exactly representable (TFLite quantization specification).
@@ -59,9 +55,3 @@ def quant_for(span: Range) -> Quant:
     scale = np.float32(width / LEVELS)
     zero_point = round(LOWEST - span.low / float(scale))
     return Quant(np.array([scale]), np.array([min(max(zero_point, LOWEST), LOWEST + LEVELS)], np.int64))
-
-
-def range_of(quant: Quant) -> Range:
-    """The real interval that per-tensor int8 quantization covers."""
-    scale, zero_point = float(quant.scale[0]), int(quant.zero_point[0])
-    return Range(scale * (LOWEST - zero_point), scale * (LOWEST + LEVELS - zero_point))
