@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from coralsmith.detection.preprocess import resize_image
 from coralsmith.errors import ImageDataError
 from coralsmith.graph import Array
 
@@ -102,7 +103,7 @@ def model_inputs(
     """
     if len(shape) != 4 or shape[3] not in (1, 3):
         return np.stack([_noise(shape, dtype, seed) for seed in range(len(pictures))])
-    pixels = np.stack([_resize(picture, (shape[1], shape[2]))[None] for picture in pictures])
+    pixels = np.stack([resize_image(picture, (shape[1], shape[2]))[None] for picture in pictures])
     if shape[3] == 1:
         pixels = pixels.mean(axis=-1, keepdims=True).astype(np.uint8)
     return _as_type(pixels, dtype, raw_pixels)
@@ -114,13 +115,6 @@ def _as_type(pixels: Picture, dtype: np.dtype[Any], raw_pixels: bool) -> Array:
     if dtype.kind in "iu" or raw_pixels:
         return pixels.astype(dtype)
     return (pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)).astype(dtype)
-
-
-def _resize(picture: Picture, size: tuple[int, int]) -> Picture:
-    from PIL import Image
-
-    height, width = size
-    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def _noise(shape: tuple[int, ...], dtype: np.dtype[Any], seed: int) -> Array:
