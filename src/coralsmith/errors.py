@@ -56,12 +56,6 @@ class GraphInvariantError(CoralsmithError):
     exit_code = 1
 
 
-class BlockingFindingsError(CoralsmithError):
-    """The job ended because of findings: the compiler would refuse the model, or a gate was not met."""
-
-    exit_code = 1
-
-
 class MachineError(CoralsmithError):
     """Something the machine lacks: an extra, a compiler, a device, memory or time."""
 

@@ -49,7 +49,6 @@ def build_report(run: Conversion) -> ConversionReport:
         compiler=_compiler(run.compilation),
         agreement=None if comparison is None else comparison.agreement,
         samples=() if comparison is None else comparison.samples,
-        accuracy=None,
         stages=tuple(run.watch.records),
         files=tuple(run.folder.files),
         findings=tuple(sorted(run.findings, key=lambda finding: _SEVERITIES.index(finding.severity))),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +10,6 @@ from typing import Any, Final
 from coralsmith.detection.head import DetectionHead
 from coralsmith.detection.images import ImageFolder
 from coralsmith.detection.input_convention import conventional_input
-from coralsmith.findings import Finding
 from coralsmith.graph.writer import write_tflite
 from coralsmith.head_choice import head_beside
 from coralsmith.importers import import_model
@@ -21,27 +19,9 @@ from coralsmith.quantization.boundary import set_output_type
 from coralsmith.quantization.quantizer import quantize_graph
 from coralsmith.recipe import Recipe, load_recipe
 from coralsmith.repair.driver import repair
+from coralsmith.report.document import QuantizedFile
 
 PROOF_IMAGES: Final = 1
-
-
-@dataclass(frozen=True)
-class QuantizedFile:
-    """What came of it.
-
-    Attributes:
-        output: The int8 file.
-        bytes: Its size.
-        images: How many images were used.
-        operators: How many operators of each kind it has.
-        findings: What was noticed about the model and the images.
-    """
-
-    output: Path
-    bytes: int
-    images: int
-    operators: dict[str, int]
-    findings: list[Finding]
 
 
 def quantize(

@@ -260,7 +260,6 @@ def example_report() -> ConversionReport:
         compiler=CompilerRecord(ran=False, command="edgetpu_compiler -s -m 14 coco_ssdlite_int8.tflite"),
         agreement=AgreementRecord(25, 131, 128, 124, 0.4, 0.5),
         samples=samples(),
-        accuracy=None,
         stages=(
             StageRecord("Import", 11.42, 1433.0),
             StageRecord("Repair", 0.91, 402.5, resumed=True),

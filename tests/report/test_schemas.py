@@ -16,9 +16,8 @@ from coralsmith.compiler.log import CompileResult, OperationCount
 from coralsmith.compiler.run import Compilation
 from coralsmith.detection.head import DetectionHead, InputSpec
 from coralsmith.graph.reader import read_tflite
-from coralsmith.quantize_file import QuantizedFile
 from coralsmith.recipe import Recipe
-from coralsmith.report.document import ConversionReport, LayerFidelity
+from coralsmith.report.document import ConversionReport, LayerFidelity, QuantizedFile
 from coralsmith.report.plain import to_document
 from coralsmith.report.schemas import schemas, write_schemas
 from tests.report.example_report import blocked_report, compiled_report, example_report, samples

@@ -13,7 +13,7 @@ from coralsmith.compiler.run import Compilation
 from coralsmith.detection.head import DetectionHead, InputSpec
 from coralsmith.edgetpu.memory import ParameterMemory
 from coralsmith.findings import Finding
-from coralsmith.quantize_file import QuantizedFile
+from coralsmith.report.document import QuantizedFile
 from coralsmith.report.terminal import (
     print_check,
     print_compile,

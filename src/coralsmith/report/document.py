@@ -6,6 +6,7 @@ Fields are plain values, so that a report read back from disk can be shown like 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from coralsmith.findings import Finding
@@ -187,16 +188,22 @@ class FileRecord:
 
 
 @dataclass(frozen=True)
-class AccuracyRecord:
-    """Average precision on a labelled data set, in 0..1, with the paired interval of the drop."""
+class QuantizedFile:
+    """What came of the quantization stage alone.
 
-    dataset: str
-    split: str
+    Attributes:
+        output: The int8 file.
+        bytes: Its size.
+        images: How many images were used.
+        operators: How many operators of each kind it has.
+        findings: What was noticed about the model and the images.
+    """
+
+    output: Path
+    bytes: int
     images: int
-    float_ap: float
-    int8_ap: float
-    drop: float
-    drop_interval: tuple[float, float]
+    operators: dict[str, int]
+    findings: list[Finding]
 
 
 @dataclass(frozen=True)
@@ -220,7 +227,6 @@ class ConversionReport:
     compiler: CompilerRecord
     agreement: AgreementRecord | None
     samples: tuple[SampleRecord, ...]
-    accuracy: AccuracyRecord | None
     stages: tuple[StageRecord, ...]
     files: tuple[FileRecord, ...]
     findings: tuple[Finding, ...]

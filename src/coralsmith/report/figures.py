@@ -43,7 +43,7 @@ class Figure:
 
 def key_figures(report: ConversionReport) -> tuple[Figure, ...]:
     """The figures that the records of a report can fill, most important first."""
-    makers = (_operators, _memory, _latency, _fidelity, _agreement, _accuracy, _model_file, _time)
+    makers = (_operators, _memory, _latency, _fidelity, _agreement, _model_file, _time)
     return tuple(figure for maker in makers for figure in maker(report))
 
 
@@ -105,14 +105,6 @@ def _agreement(report: ConversionReport) -> Iterator[Figure]:
         found = f"{agreement.matched} of {agreement.float_detections}"
         detail = f"on {wording.count(agreement.images, 'image')}, IoU at least {agreement.iou:g}"
         yield Figure("Detections found again", found, detail, "measured")
-
-
-def _accuracy(report: ConversionReport) -> Iterator[Figure]:
-    accuracy = report.accuracy
-    if accuracy is not None:
-        low, high = accuracy.drop_interval
-        detail = f"float {accuracy.float_ap:.3f}; drop {accuracy.drop:+.3f} ({low:+.3f} to {high:+.3f})"
-        yield Figure("Average precision, int8", f"{accuracy.int8_ap:.3f}", detail, "measured")
 
 
 def _model_file(report: ConversionReport) -> Iterator[Figure]:

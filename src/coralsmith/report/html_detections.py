@@ -1,4 +1,4 @@
-"""The part of the page that shows what float and int8 model see: pictures, agreement, accuracy."""
+"""The part of the page that shows what float and int8 model see: pictures and agreement."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Final
 
 from coralsmith.report import wording
 from coralsmith.report.document import (
-    AccuracyRecord,
     AgreementRecord,
     ConversionReport,
     DetectionRecord,
@@ -41,7 +40,6 @@ def detections_section(report: ConversionReport, pictures: Sequence[SamplePictur
     pairs = [_pair(picture, samples[picture.name]) for picture in pictures if picture.name in samples]
     parts = [
         _agreement(report.agreement) if report.agreement else None,
-        _accuracy(report.accuracy) if report.accuracy else None,
         element("div", *pairs, class_="pairs") if pairs else None,
     ]
     if not any(parts):
@@ -60,17 +58,6 @@ def _agreement(agreement: AgreementRecord) -> Markup:
         ("lowest score", f"{agreement.score_threshold:g}"),
     ]
     return joined(element("h3", "Agreement ", basis_chip("measured")), facts(pairs, across=True))
-
-
-def _accuracy(accuracy: AccuracyRecord) -> Markup:
-    low, high = accuracy.drop_interval
-    pairs = [
-        ("float", f"{accuracy.float_ap:.4f}"),
-        ("int8", f"{accuracy.int8_ap:.4f}"),
-        ("drop", f"{accuracy.drop:+.4f} (95 % interval {low:+.4f} to {high:+.4f}, paired)"),
-        ("data set", f"{accuracy.dataset}, split {accuracy.split}, {wording.count(accuracy.images, 'image')}"),
-    ]
-    return joined(element("h3", "Average precision ", basis_chip("measured")), facts(pairs, across=True))
 
 
 def _pair(picture: SamplePicture, sample: SampleRecord) -> Markup:

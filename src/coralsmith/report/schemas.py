@@ -49,10 +49,9 @@ def schemas() -> dict[str, dict[str, Any]]:
     from coralsmith.compat.report import CheckReport
     from coralsmith.compiler.run import Compilation
     from coralsmith.detection.head_document import HeadDocument
-    from coralsmith.quantize_file import QuantizedFile
     from coralsmith.recipe import Recipe
     from coralsmith.report.document import SCHEMA as REPORT
-    from coralsmith.report.document import ConversionReport, DetectionRecord
+    from coralsmith.report.document import ConversionReport, DetectionRecord, QuantizedFile
 
     check = _record(CheckReport, "coralsmith check --json", CHECK)
     report = _record(ConversionReport, "report.json, coralsmith convert --json", REPORT)

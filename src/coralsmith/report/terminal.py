@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from coralsmith.compat.report import CheckReport
     from coralsmith.compiler.run import Compilation
     from coralsmith.detection.head import DetectionHead
-    from coralsmith.quantize_file import QuantizedFile
-    from coralsmith.report.document import ConversionReport, DetectionRecord, VerdictStatus
+    from coralsmith.report.document import ConversionReport, DetectionRecord, QuantizedFile, VerdictStatus
 
 _COLOURS: Final[dict[VerdictStatus, str]] = {"compiled": "green", "int8-ready": "cyan", "blocked": "red"}
 _TARGET_ORDER: Final = ("cpu", "unknown", "edgetpu")
