@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +13,11 @@ from coralsmith.detection.feeding import model_input
 from coralsmith.detection.head import DetectionHead
 from coralsmith.detection.postprocess_op import find_postprocess_op
 from coralsmith.detection.preprocess import fit, resize_image
+from coralsmith.edgetpu.package import is_edgetpu_operator
 from coralsmith.errors import DetectionHeadError, UnsupportedModelError
 from coralsmith.graph import Array, Graph
 from coralsmith.graph.executor import Executor, as_real
 from coralsmith.graph.reader import read_tflite
-
-COMPILED_OP: Final = "edgetpu-custom-op"
 
 
 class Detector:
@@ -42,7 +40,7 @@ class Detector:
         self, model: str | Path | Graph, head: DetectionHead, *, threads: int = 2, per_class: bool = True
     ) -> None:
         self.graph = model if isinstance(model, Graph) else read_tflite(model)
-        if any(op.custom_code == COMPILED_OP for op in self.graph.ops):
+        if any(map(is_edgetpu_operator, self.graph.ops)):
             raise UnsupportedModelError(
                 "The model is compiled for the Edge TPU and runs on that device only.",
                 hint="Use the int8 model it was compiled from: it gives the same detections on the CPU.",
