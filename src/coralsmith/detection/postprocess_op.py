@@ -5,7 +5,6 @@ Source of its inputs, options and behaviour: TensorFlow's ``lite/kernels/detecti
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -16,13 +15,13 @@ from coralsmith.detection.head import BoxCoder, DetectionHead, NmsSpec, ScoreSpe
 from coralsmith.detection.input_convention import conventional_input
 from coralsmith.errors import DetectionHeadError, MalformedModelError
 from coralsmith.graph import Graph, Op, Tensor
+from coralsmith.graph.flexbuffer import FLEXBUFFER_DAMAGE, flexbuffer_map
+from coralsmith.graph.postprocess_limits import CUSTOM_CODE
 
-CUSTOM_CODE: Final = "TFLite_Detection_PostProcess"
 OUTPUT_NAMES: Final = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
 """In the operator's order, which pycoral and Frigate read by position."""
 
 _FLOAT: Final = np.dtype(np.float32)
-_DAMAGE: Final = (struct.error, IndexError, ValueError, TypeError, OverflowError, KeyError, AttributeError)
 
 
 def append_score_activation(graph: Graph, head: DetectionHead) -> tuple[Graph, DetectionHead]:
@@ -163,14 +162,12 @@ def decode_options(content: bytes) -> dict[str, float]:
     Raises:
         MalformedModelError: The bytes are damaged, or an option is missing.
     """
-    from flatbuffers import flexbuffers
-
     names = ["max_detections", "nms_score_threshold", "nms_iou_threshold", "num_classes"]
     try:
-        options = flexbuffers.GetRoot(content).AsMap
+        options = flexbuffer_map(content)
         names += [f"{column}_scale" for column in "yxhw"]
         return {name: float(str(np.float32(options[name].AsFloat))) for name in names}  # 0.6, not 0.60000002
-    except _DAMAGE as error:
+    except FLEXBUFFER_DAMAGE as error:
         raise MalformedModelError(f"The options of {CUSTOM_CODE} cannot be read: {error}.") from error
 
 

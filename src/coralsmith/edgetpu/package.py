@@ -6,13 +6,13 @@ Sources: libedgetpu `tflite/custom_op_data.cc` (options of the custom operator) 
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from coralsmith.edgetpu.flatbuffer import FlatbufferError, Table
 from coralsmith.errors import MalformedModelError
+from coralsmith.graph.flexbuffer import FLEXBUFFER_DAMAGE, flexbuffer_map
 from coralsmith.graph.model import Graph, Op
 from coralsmith.graph.reader import read_tflite
 
@@ -21,7 +21,6 @@ CUSTOM_OPERATOR: Final = "edgetpu-custom-op"
 _PACKAGE_KEY: Final = "4"
 _PACKAGE_IDENTIFIER: Final = b"DWN1"
 _EXECUTABLE_KINDS: Final = ("STAND_ALONE", "PARAMETER_CACHING", "EXECUTION_ONLY")
-_DAMAGE: Final = (ValueError, TypeError, KeyError, IndexError, OverflowError, AttributeError, struct.error)
 
 
 @dataclass(frozen=True)
@@ -101,12 +100,10 @@ def read_package(custom_options: bytes) -> Package:
     Raises:
         MalformedModelError: It is no such map, or the package is damaged.
     """
-    from flatbuffers import flexbuffers
-
     try:
-        content = flexbuffers.GetRoot(custom_options).AsMap[_PACKAGE_KEY].AsStringBytes
+        content = flexbuffer_map(custom_options)[_PACKAGE_KEY].AsStringBytes
         return _package(memoryview(content))
-    except _DAMAGE as error:
+    except FLEXBUFFER_DAMAGE as error:
         raise MalformedModelError(
             f"The Edge TPU package of a custom operator cannot be read: {error}.",
             hint="The file was cut short, changed by another tool, or not written by the Edge TPU compiler.",

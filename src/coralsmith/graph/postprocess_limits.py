@@ -7,18 +7,17 @@ and anchors as there are boxes, without looking.
 from __future__ import annotations
 
 import contextlib
-import struct
 from typing import Final
 
 import numpy as np
 
+from coralsmith.graph.flexbuffer import FLEXBUFFER_DAMAGE, flexbuffer_map
 from coralsmith.graph.model import Op, Tensor
 
 CUSTOM_CODE: Final = "TFLite_Detection_PostProcess"
 _INTEGERS: Final = ("max_detections", "max_classes_per_detection", "num_classes")
 _NUMBERS: Final = ("nms_score_threshold", "nms_iou_threshold", "y_scale", "x_scale", "h_scale", "w_scale")
 _OPTIONAL: Final = ("detections_per_class", "use_regular_nms")
-_DAMAGE: Final = (struct.error, IndexError, ValueError, TypeError, OverflowError, KeyError, AttributeError)
 _MOST_ROWS: Final = 1 << 16
 _ELEMENTS: Final = (np.dtype(np.float32), np.dtype(np.uint8))
 
@@ -44,11 +43,9 @@ def postprocess_breach(op: Op) -> str:
 
 def _options(content: bytes) -> dict[str, int] | None:
     """The integer options, if all that the kernel looks up can be read."""
-    from flatbuffers import flexbuffers
-
     options: dict[str, int] = {}
     try:
-        table = flexbuffers.GetRoot(content).AsMap
+        table = flexbuffer_map(content)
         for name in _INTEGERS:
             options[name] = int(table[name].AsInt)
         for name in _NUMBERS:
@@ -56,7 +53,7 @@ def _options(content: bytes) -> dict[str, int] | None:
         for name in _OPTIONAL:
             with contextlib.suppress(KeyError):
                 options[name] = int(table[name].AsInt)
-    except _DAMAGE:
+    except FLEXBUFFER_DAMAGE:
         return None
     return options
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 
 from coralsmith.detection.head import NmsSpec
-from coralsmith.detection.postprocess_op import CUSTOM_CODE as POSTPROCESS
 from coralsmith.errors import MalformedModelError, UnsupportedModelError
+from coralsmith.graph.postprocess_limits import CUSTOM_CODE as POSTPROCESS
 from coralsmith.importers.frozen_graph_decoder import (
     Decoder,
     Probabilities,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from coralsmith.detection.postprocess_op import CUSTOM_CODE as POSTPROCESS
 from coralsmith.errors import MalformedModelError, UnsupportedModelError
+from coralsmith.graph.postprocess_limits import CUSTOM_CODE as POSTPROCESS
 from coralsmith.importers.image_input import static_image_shape
 from coralsmith.importers.tensorflow_conversion import (
     TensorFlowSource,
