@@ -43,7 +43,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class EvaluationRecord:
-    """What `coralsmith evaluate --json` prints. AP lies in 0..1.
+    """The numbers of an evaluation. AP lies in 0..1.
 
     Attributes:
         images: Images that were looked at.
