@@ -75,8 +75,12 @@ def compare_detections(
             image = load_rgb(path)
         except ImageDataError:  # reported by the calibration, which reads the same folder
             continue
-        expected = None if reference_detector is None else _confident(reference_detector.detect(image))
-        found = _confident(quantized_detector.detect(image))
+        expected = (
+            None
+            if reference_detector is None
+            else reference_detector.detect(image).at_least(SCORE_SHOWN).clipped()
+        )
+        found = quantized_detector.detect(image).at_least(SCORE_SHOWN).clipped()
         samples.append(
             SampleRecord(path.name, () if expected is None else records(expected, head), records(found, head))
         )
@@ -89,6 +93,10 @@ def compare_detections(
         wanted, seen, matched = counts.tolist()
         agreement = AgreementRecord(len(samples), wanted, seen, matched, SCORE_SHOWN, SAME_OBJECT_IOU)
     return Comparison(tuple(samples), agreement, tuple(kept))
+
+
+def _shown(detector: Detector, image: NDArray[np.uint8]) -> Detections:
+    return detector.detect(image).at_least(SCORE_SHOWN).clipped()
 
 
 def check_operator(
@@ -157,8 +165,3 @@ def records(detections: Detections, head: DetectionHead) -> tuple[DetectionRecor
 def label_of(head: DetectionHead, class_id: int) -> str:
     """The name of a class, or its number where the labels do not reach."""
     return head.labels[class_id] if class_id < len(head.labels) else f"class {class_id}"
-
-
-def _confident(detections: Detections) -> Detections:
-    keep = detections.scores >= SCORE_SHOWN
-    return Detections(detections.boxes[keep], detections.class_ids[keep], detections.scores[keep]).clipped()

@@ -9,7 +9,6 @@ from pathlib import Path
 from PIL import Image
 
 from coralsmith.comparison import records
-from coralsmith.detection.detections import Detections
 from coralsmith.detection.draw import draw_detections
 from coralsmith.detection.images import find_images, load_rgb
 from coralsmith.errors import ImageDataError, OutputError
@@ -17,7 +16,7 @@ from coralsmith.graph.reader import read_tflite
 from coralsmith.graph.static import make_static
 from coralsmith.graph.writer import write_atomically
 from coralsmith.head_choice import choose_head
-from coralsmith.progress import Progress
+from coralsmith.progress import Progress, track
 from coralsmith.report.document import DetectionRecord
 from coralsmith.runtime.detector import Detector
 
@@ -38,27 +37,21 @@ def detect_images(
     progress.step("Detect", len(paths))
     found: dict[str, list[DetectionRecord]] = {}
     unreadable: list[ImageDataError] = []
-    for path in paths:
+    for path in track(paths, progress):
         try:
             image = load_rgb(path)
         except ImageDataError as error:
             unreadable.append(error)
             progress.note(error.message)
             continue
-        detections = _at_least(detector.detect(image).clipped(), min_score)
+        detections = detector.detect(image).at_least(min_score).clipped()
         found[str(path)] = list(records(detections, detector.head))
         if draw is not None:
             picture = draw_detections(image, detections, detector.head.labels)
             _save(picture, draw / f"{path.stem}_detections.jpg")
-        progress.advance()
     if not found:
         raise unreadable[0]
     return found
-
-
-def _at_least(detections: Detections, score: float) -> Detections:
-    keep = detections.scores >= score
-    return Detections(detections.boxes[keep], detections.class_ids[keep], detections.scores[keep])
 
 
 def _save(picture: Image.Image, path: Path) -> None:

@@ -25,6 +25,11 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def at_least(self, score: float) -> Detections:
+        """Those with this score or a higher one."""
+        keep = self.scores >= score
+        return Detections(self.boxes[keep], self.class_ids[keep], self.scores[keep])
+
     def clipped(self) -> Detections:
         """The same detections with boxes cut at the edges of the image."""
         return Detections(np.clip(self.boxes, 0.0, 1.0), self.class_ids, self.scores)
