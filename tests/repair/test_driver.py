@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -206,14 +205,6 @@ def test_a_model_that_the_interpreter_cannot_run_is_left_alone_and_says_so() -> 
     result = repair(graph([unknown], [source]))
     assert [finding.rule for finding in result.findings] == ["repair-impossible"]
     assert kinds(result.graph) == ["CUSTOM"]
-
-
-def test_the_account_is_json() -> None:
-    document = json.loads(json.dumps(repair(swish_net()).to_json()))
-    first = document["changes"][0]
-    assert first["pass"] == "expand-hard-swish" and first["before"] == [{"kind": "HARD_SWISH", "name": "act"}]
-    assert [step["kind"] for step in first["after"]] == ["ADD", "MUL", "MUL"]
-    assert document["worst_difference"] <= EXACT_TOLERANCE
 
 
 def test_repairing_twice_changes_nothing_more() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from coralsmith.errors import UnsupportedModelError
 from coralsmith.findings import Finding
@@ -52,14 +52,6 @@ class RepairResult:
     refused: list[Refusal] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     difference: Difference | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The record for report.json."""
-        return {
-            "changes": [change.to_json() for change in self.changes],
-            "refused": [refusal.to_json() for refusal in self.refused],
-            "worst_difference": None if self.difference is None else self.difference.worst,
-        }
 
 
 def repair(

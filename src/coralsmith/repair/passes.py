@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from coralsmith.graph import Graph, Op
 
@@ -46,18 +46,6 @@ class Change:
     worst_difference: float | None = None
     sqnr: float | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """The record for report.json."""
-        return {
-            "pass": self.pass_name,
-            "before": [{"kind": op.kind, "name": op.name} for op in self.before],
-            "after": [{"kind": op.kind, "name": op.name} for op in self.after],
-            "reason": self.reason,
-            "exact": self.exact,
-            "worst_difference": self.worst_difference,
-            "sqnr_db": self.sqnr,
-        }
-
 
 @dataclass(frozen=True)
 class Refusal:
@@ -72,14 +60,6 @@ class Refusal:
     pass_name: str
     op: OpName
     reason: str
-
-    def to_json(self) -> dict[str, Any]:
-        """The record for report.json."""
-        return {
-            "pass": self.pass_name,
-            "op": {"kind": self.op.kind, "name": self.op.name},
-            "reason": self.reason,
-        }
 
 
 @dataclass(frozen=True)
