@@ -12,6 +12,7 @@ from coralsmith import __version__
 from coralsmith.compiler.locate import manual_command
 from coralsmith.compiler.run import Compilation
 from coralsmith.detection.head import DetectionHead, InputSpec
+from coralsmith.findings import gravest_first
 from coralsmith.graph import Graph
 from coralsmith.pipeline import Conversion
 from coralsmith.report.document import (
@@ -28,7 +29,6 @@ from coralsmith.report.document import (
 )
 
 NOT_COMPILED: Final = "int8 model ready, not compiled"
-_SEVERITIES: Final = ("error", "warning", "info")
 
 
 def build_report(run: Conversion) -> ConversionReport:
@@ -51,7 +51,7 @@ def build_report(run: Conversion) -> ConversionReport:
         samples=() if comparison is None else comparison.samples,
         stages=tuple(run.watch.records),
         files=tuple(run.folder.files),
-        findings=tuple(sorted(run.findings, key=lambda finding: _SEVERITIES.index(finding.severity))),
+        findings=tuple(gravest_first(run.findings)),
     )
 
 
@@ -174,13 +174,12 @@ def _compiler(compilation: Compilation | None) -> CompilerRecord:
     if compilation is None:
         return CompilerRecord(ran=False)
     result = compilation.result
-    mapped = sum(row.count for row in result.operations if row.status == "Mapped to Edge TPU")
     return CompilerRecord(
         ran=True,
         version=result.version,
         command=" ".join(compilation.command),
-        mapped=mapped,
-        unmapped=sum(row.count for row in result.operations) - mapped,
+        mapped=result.mapped,
+        unmapped=result.unmapped,
         on_chip_bytes=result.on_chip_used_bytes,
         streamed_bytes=result.streamed_bytes,
         operations=tuple((row.kind, row.count, row.status) for row in result.operations),

@@ -106,4 +106,4 @@ def test_a_compiled_model_is_wrong_input(shared):
     path = shared / "edgetpu" / "pairs" / "libredge__dense_256" / "model_edgetpu.tflite"
     with pytest.raises(UnsupportedModelError, match="compiled for the Edge TPU already") as caught:
         check_graph(read_tflite(path))
-    assert "inspect" in caught.value.hint
+    assert "compiled from" in caught.value.hint

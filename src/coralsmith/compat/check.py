@@ -13,13 +13,12 @@ from coralsmith.edgetpu.package import is_edgetpu_operator
 from coralsmith.edgetpu.rules import rule, rule_book
 from coralsmith.edgetpu.support import NEWEST_RUNTIME, Verdict, supported
 from coralsmith.errors import UnsupportedModelError, UsageError
-from coralsmith.findings import Finding, Severity
+from coralsmith.findings import Finding, gravest_first
 from coralsmith.graph.model import Graph, Op, Tensor
 
 OLDEST_RUNTIME: Final = 10
 
 _NOT_ESTIMATED: Final = Latency(usb=None, pcie=None, evidence="not estimated in this release")
-_ORDER: Final[dict[Severity, int]] = {"error": 0, "warning": 1, "info": 2}
 
 
 def check_graph(
@@ -46,7 +45,7 @@ def check_graph(
     if any(is_edgetpu_operator(op) for op in graph.ops):
         raise UnsupportedModelError(
             f"{model or 'The model'} is compiled for the Edge TPU already.",
-            hint="Give the int8 model that it was compiled from; coralsmith inspect shows what this one holds.",
+            hint="Give the int8 model that it was compiled from.",
         )
     if not OLDEST_RUNTIME <= min_runtime <= NEWEST_RUNTIME:
         raise UsageError(f"There is no Edge TPU runtime version {min_runtime}: choose 10 to 14.")
@@ -74,7 +73,7 @@ def check_graph(
         ops=prediction.fates,
         parameters=parameter_memory(graph, mapped, as_if_quantized=is_float),
         latency_ms=_NOT_ESTIMATED,
-        findings=sorted(findings, key=lambda finding: _ORDER[finding.severity]),
+        findings=gravest_first(findings),
     )
 
 

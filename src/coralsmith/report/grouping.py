@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
-from coralsmith.findings import Finding, Severity
+from coralsmith.findings import SEVERITIES, Finding, Severity
 from coralsmith.report.wording import short_name
-
-_ORDER: Final[tuple[Severity, ...]] = ("error", "warning", "info")
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ def group_findings(findings: Iterable[Finding]) -> dict[Severity, list[FindingGr
         key = (finding.severity, finding.rule, finding.reason, finding.fix, finding.evidence)
         together.setdefault(key, []).append(finding)
     groups = [FindingGroup(members[0], tuple(members)) for members in together.values()]
-    return {severity: [g for g in groups if g.first.severity == severity] for severity in _ORDER}
+    return {severity: [g for g in groups if g.first.severity == severity] for severity in SEVERITIES}
 
 
 def places(group: FindingGroup) -> list[str]:
