@@ -75,12 +75,8 @@ def compare_detections(
             image = load_rgb(path)
         except ImageDataError:  # reported by the calibration, which reads the same folder
             continue
-        expected = (
-            None
-            if reference_detector is None
-            else reference_detector.detect(image).at_least(SCORE_SHOWN).clipped()
-        )
-        found = quantized_detector.detect(image).at_least(SCORE_SHOWN).clipped()
+        expected = None if reference_detector is None else _shown(reference_detector, image)
+        found = _shown(quantized_detector, image)
         samples.append(
             SampleRecord(path.name, () if expected is None else records(expected, head), records(found, head))
         )
