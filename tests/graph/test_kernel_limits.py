@@ -29,11 +29,12 @@ def depthwise_without_bias() -> Graph:
     return graph([op("DEPTHWISE_CONV_2D", [source, weights], "depthwise", **options)], [source])
 
 
-def sum_of_distant_scales() -> Graph:
-    sources = [activation(name, (1, 4), np.int8, Quant.per_tensor(1.0, 0)) for name in "ab"]
-    total = op("ADD", list(sources), "total", fused_activation_function="NONE")
-    total.output.quant = Quant.per_tensor(2.0**-20, 0)
-    return graph([total], sources)
+def of_scales(kind: str, source: float, output: float) -> Graph:
+    """An operator of two int8 inputs of scale `source`; a comparison has an output of truth values."""
+    sources = [activation(name, (1, 4), np.int8, Quant.per_tensor(source, 0)) for name in "ab"]
+    result = op(kind, list(sources), "result", np.bool_ if kind == "LESS" else np.int8)
+    result.output.quant = Quant.per_tensor(output, 0) if kind != "LESS" else None
+    return graph([result], sources)
 
 
 def filter_from_the_input() -> Graph:
@@ -76,7 +77,11 @@ def postprocess(
 
 UNSURVIVED = {
     "DEPTHWISE_CONV_2D 'depthwise': it has no bias": depthwise_without_bias(),
-    "ADD 'total': the scale of its output is a millionth of that of an input": sum_of_distant_scales(),
+    "ADD 'result': the scale of its output is a millionth of that of an input": of_scales("ADD", 1.0, 2.0**-20),
+    "SQUARED_DIFFERENCE 'result': the scale of its output is thousands of times smaller": of_scales(
+        "SQUARED_DIFFERENCE", 1.0, 2.0**-13
+    ),
+    "LESS 'result': it compares integers whose scale is not below 1": of_scales("LESS", 1.0, 1.0),
     "TFLite_Detection_PostProcess 'output0': its options cannot be read": postprocess(encoded=b""),
 }
 UNBOUNDED = {
@@ -100,7 +105,17 @@ def test_what_kernels_trust_is_checked(message):
         Executor(model)
 
 
-@pytest.mark.parametrize("model", [conv_graph(), postprocess(), postprocess({"detections_per_class": 10})])
+SOUND = {
+    "a convolution": conv_graph(),
+    "a post-processing": postprocess(),
+    "a post-processing with an optional option": postprocess({"detections_per_class": 10}),
+    "a sum just within its limit": of_scales("ADD", 1.0, 2.0**-18),
+    "squares just within their limit": of_scales("SQUARED_DIFFERENCE", 1.0, 2.0**-11),
+    "a comparison of small scales": of_scales("LESS", 0.5, 1.0),
+}
+
+
+@pytest.mark.parametrize("model", SOUND.values(), ids=SOUND)
 def test_sound_graphs_run(model):
     assert complaint(model) == ""
     Executor(model).run(*random_inputs(model, np.random.default_rng(0)))
@@ -125,6 +140,13 @@ def test_weights_that_follow_from_constants_are_no_risk():
     expanded = Tensor("expanded", half.shape, np.dtype(np.float32))
     conv.inputs[1] = expanded
     model.ops.insert(0, Op("DEQUANTIZE", [half], [expanded]))
+    assert complaint(model) == ""
+
+
+def test_the_scale_of_real_numbers_is_no_limit():
+    model = of_scales("ADD", 1.0, 2.0**-20)
+    for tensor in model.tensors():
+        tensor.dtype = np.dtype(np.float32)
     assert complaint(model) == ""
 
 

@@ -234,6 +234,13 @@ def test_eight_bits_that_are_computed_with_have_a_scale():
     assert complaint(model) == "ADD 'output': 'output' has no scale"
 
 
+def test_sixteen_bits_have_a_scale_all_together_or_none():
+    model = mixed("ADD", np.int16, np.int16, np.int16)
+    assert complaint(model) == ""
+    model.inputs[0].quant = INT8
+    assert complaint(model) == "ADD 'output': 'input1' has no scale"
+
+
 def test_eight_bits_that_are_only_moved_need_no_scale():
     source = activation("input", (1, 4), np.uint8)
     transpose = Op(

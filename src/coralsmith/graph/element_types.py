@@ -22,6 +22,7 @@ _WITHOUT_SCALES: Final = frozenset({*LAYOUT_RULES, *_RESIZING, *_ORDERING})
 """They move or compare 8-bit integers, whatever these mean; all others compute with real numbers."""
 
 _EIGHT_BITS: Final = (np.dtype(np.int8), np.dtype(np.uint8))
+_SIXTEEN_BITS: Final = np.dtype(np.int16)
 _INTEGERS: Final = "iu"
 _BESIDE: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "filter": {
@@ -53,9 +54,15 @@ def type_violations(op: Op) -> Iterator[str]:
         if role not in VALUES:
             yield from _misplaced(role, tensor, values[0].dtype.name if values else "")
     if op.kind not in _WITHOUT_SCALES:
-        for tensor in (*(tensor for _, tensor in present), *op.outputs):
-            if tensor.dtype in _EIGHT_BITS and tensor.quant is None:
-                yield f"'{tensor.name}' has no scale"
+        yield from _unscaled([*(tensor for _, tensor in present), *op.outputs])
+
+
+def _unscaled(tensors: list[Tensor]) -> Iterator[str]:
+    """Eight bits have a scale; sixteen have one all together, or are plain integers all together."""
+    scaled = {tensor.dtype for tensor in tensors if tensor.quant is not None}
+    for tensor in tensors:
+        if tensor.quant is None and tensor.dtype in (*_EIGHT_BITS, *(scaled & {_SIXTEEN_BITS})):
+            yield f"'{tensor.name}' has no scale"
 
 
 def _mixed(op: Op, values: list[Tensor]) -> Iterator[str]:

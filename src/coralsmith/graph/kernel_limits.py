@@ -13,7 +13,7 @@ from coralsmith.graph.model import Graph, Op, Tensor
 from coralsmith.graph.operators import OPERATORS
 from coralsmith.graph.postprocess_limits import CUSTOM_CODE, postprocess_breach
 
-_LARGEST_RESCALE: Final = 2.0**19  # the kernels of sums shift their inputs by 20 bits before they rescale
+_MULTIPLIER_CHECK: Final = "SIGABRT in QuantizeMultiplierSmallerThanOneExp"
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,30 @@ class KernelLimit:
     evidence: str
 
 
-def _rescales_within(op: Op) -> bool:
-    scales = [_scale(tensor) for tensor in op.inputs]
-    return max(scales) < _scale(op.output) * _LARGEST_RESCALE
+def _sum_rescales_down(op: Op) -> bool:
+    """Sums are taken of inputs shifted by 20 bits: 2 s_in / (2^20 s_out) < 1."""
+    output = _scale(op.output)
+    return output is None or _largest_input_scale(op) < output * 2.0**19
 
 
-def _scale(tensor: Tensor | None) -> float:
-    return 1.0 if tensor is None or tensor.quant is None else float(tensor.quant.scale[0])
+def _square_rescales_down(op: Op) -> bool:
+    """Squares are taken of inputs shifted by 7 bits: (2 s_in)^2 / (2^14 s_out) < 1."""
+    output = _scale(op.output)
+    return output is None or _largest_input_scale(op) ** 2 < output * 2.0**12
+
+
+def _inputs_rescale_down(op: Op) -> bool:
+    return _largest_input_scale(op) < 1
+
+
+def _largest_input_scale(op: Op) -> float:
+    return max((_scale(tensor) or 0.0 for tensor in op.inputs), default=0.0)
+
+
+def _scale(tensor: Tensor | None) -> float | None:
+    if tensor is None or tensor.quant is None or tensor.is_float:
+        return None
+    return float(tensor.quant.scale[0])
 
 
 KERNEL_LIMITS: Final = (
@@ -47,10 +64,22 @@ KERNEL_LIMITS: Final = (
         frozenset({"DEPTHWISE_CONV_2D"}), "it has no bias", lambda op: op.input("bias") is not None, "SIGSEGV"
     ),
     KernelLimit(
-        frozenset({"ADD", "SUB", "SQUARED_DIFFERENCE"}),
+        frozenset({"ADD", "SUB"}),
         "the scale of its output is a millionth of that of an input",
-        _rescales_within,
-        "SIGABRT in QuantizeMultiplierSmallerThanOneExp",
+        _sum_rescales_down,
+        _MULTIPLIER_CHECK,
+    ),
+    KernelLimit(
+        frozenset({"SQUARED_DIFFERENCE"}),
+        "the scale of its output is thousands of times smaller than the square of that of an input",
+        _square_rescales_down,
+        _MULTIPLIER_CHECK,
+    ),
+    KernelLimit(
+        frozenset({"EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL"}),
+        "it compares integers whose scale is not below 1",
+        _inputs_rescale_down,
+        _MULTIPLIER_CHECK,
     ),
 )
 
