@@ -8,7 +8,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coralsmith.edgetpu.partition import Subset, first_supported, mapped_operators, partition
+from coralsmith.edgetpu.partition import Subset, mapped_operators, partition
 from coralsmith.graph.model import Graph, Op
 from tests.builders import activation
 
@@ -66,6 +66,11 @@ def test_every_operator_is_placed_once_and_after_what_it_reads(case):
     assert sorted(index for subset in subsets for index in subset.ops) == list(range(len(inputs_of)))
     assert all(position[source] <= position[i] for i, inputs in enumerate(inputs_of) for source in inputs)
     assert all(a.supported != b.supported for a, b in itertools.pairwise(subsets))
+
+
+def first_supported(subsets: list[Subset]) -> Subset | None:
+    """The one subset that the compiler maps, if there is any."""
+    return next((subset for subset in subsets if subset.supported), None)
 
 
 def first_subset(graph: Graph, supported: list[bool]) -> list[bool]:

@@ -63,11 +63,6 @@ def partition(graph: Graph, supported: Sequence[bool]) -> list[Subset]:
     return subsets
 
 
-def first_supported(subsets: Sequence[Subset]) -> Subset | None:
-    """The one subset that the compiler maps, if there is any."""
-    return next((subset for subset in subsets if subset.supported), None)
-
-
 def mapped_operators(graph: Graph, supported: Sequence[bool | None]) -> list[bool | None]:
     """Whether each operator is in the first supported subset, where some operators may be of unknown support.
 
