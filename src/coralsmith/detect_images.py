@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def detect_images(
     progress.step("Detect", len(paths))
     found: dict[str, list[DetectionRecord]] = {}
     unreadable: list[ImageDataError] = []
+    drawn: Counter[str] = Counter()
     for path in track(paths, progress):
         try:
             image = load_rgb(path)
@@ -48,7 +50,9 @@ def detect_images(
         found[str(path)] = list(records(detections, detector.head))
         if draw is not None:
             picture = draw_detections(image, detections, detector.head.labels)
-            _save(picture, draw / f"{path.stem}_detections.jpg")
+            drawn[path.stem] += 1
+            again = f"_{drawn[path.stem]}" if drawn[path.stem] > 1 else ""  # folders may hold images of one name
+            _save(picture, draw / f"{path.stem}_detections{again}.jpg")
     if not found:
         raise unreadable[0]
     return found
