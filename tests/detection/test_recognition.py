@@ -190,6 +190,10 @@ class TestRefusals:
         with pytest.raises(DetectionHeadError, match="sigmoid or of a softmax"):
             recognise(detector.graph(), photos(detector, scores=scores))
 
+    def test_a_forgotten_label_does_not_make_the_first_class_a_background(self) -> None:
+        with pytest.raises(DetectionHeadError, match=r"column 0 is best in .* as a class"):
+            recognise(self.detector.graph(), photos(self.detector), labels=["a", "b"])
+
     def test_labels_that_contradict_the_columns(self) -> None:
         for labels, scores in ((["a"], Scores()), (["a", "b", "c"], BACKGROUND)):
             with pytest.raises(DetectionHeadError, match="labels for 3 score columns"):

@@ -69,22 +69,31 @@ def _background(rows: Floats, applied: str | None, classes: int | None) -> tuple
     column, share = dominating_column(rows, 0.0 if applied is None else CONFIDENT)
     dominates = columns > 1 and share > MOSTLY
     measured = f"column {column} is the largest and likely in {share:.0%} of all rows"
+    wins, confident = _wins_of_first_column(rows, applied)
     if classes is not None:
+        is_class = wins > 0 and not dominates and applied != "SOFTMAX"
+        if is_class and columns == classes + 1:
+            measured = f"column 0 is best in {wins} of {confident} confident rows, as a class"
+            raise _contradiction(classes, columns, measured)
         return _background_by_labels(columns, classes, column if dominates else None, measured)
     if dominates:
         return column, f"background: {measured}"
     if columns == 1:
         return None, "background: none, there is one column"
-    probabilities = _probabilities(rows, applied)
-    confident = probabilities[probabilities.max(axis=1) >= CONFIDENT]
-    wins = int(np.sum(confident.argmax(axis=1) == 0))
     if wins == 0 or applied == "SOFTMAX":
         raise DetectionHeadError(
             f"Column 0 of the {columns} score columns may be a class or the background: "
-            f"it is best in none of {len(confident)} confident rows.",
+            f"it is best in none of {confident} confident rows.",
             hint="Give the class names (--labels), or describe the head in a head.json (--head).",
         )
-    return None, f"background: none, column 0 is a class in {wins} of {len(confident)} confident rows"
+    return None, f"background: none, column 0 is a class in {wins} of {confident} confident rows"
+
+
+def _wins_of_first_column(rows: Floats, applied: str | None) -> tuple[int, int]:
+    """In how many rows with a confident score the first column has the best, and how many such rows there are."""
+    probabilities = _probabilities(rows, applied)
+    confident = probabilities[probabilities.max(axis=1) >= CONFIDENT]
+    return int(np.sum(confident.argmax(axis=1) == 0)), len(confident)
 
 
 def _background_by_labels(
@@ -94,9 +103,12 @@ def _background_by_labels(
         return None, f"background: none, {classes} labels for {columns} columns"
     if columns == classes + 1:
         return dominating or 0, f"background: {classes} labels for {columns} columns, {measured}"
-    contradiction = f", and {measured}, as a background" if dominating is not None else ""
-    raise DetectionHeadError(
-        f"There are {classes} labels for {columns} score columns{contradiction}.",
+    raise _contradiction(classes, columns, "" if dominating is None else f"{measured}, as a background")
+
+
+def _contradiction(classes: int, columns: int, measured: str) -> DetectionHeadError:
+    return DetectionHeadError(
+        f"There are {classes} labels for {columns} score columns{f', and {measured}' if measured else ''}.",
         hint="Give one label a class, in the order of the columns, without the background.",
     )
 
