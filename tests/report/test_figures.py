@@ -28,6 +28,12 @@ def test_what_the_compiler_said_replaces_the_prediction() -> None:
     assert found["Model file"].detail == "coco_ssdlite_int8_edgetpu.tflite"
 
 
+def test_a_compiler_that_listed_no_operator_leaves_the_prediction() -> None:
+    silent = dataclasses.replace(compiled_report().compiler, mapped=0, unmapped=0)
+    found = figures(dataclasses.replace(compiled_report(), compiler=silent))
+    assert found["Operators on Edge TPU"].basis == "predicted"
+
+
 def test_latency_is_a_prediction_even_of_a_compiled_model() -> None:
     assert figures(compiled_report())["Latency"].basis == "predicted"
 

@@ -64,7 +64,7 @@ def _memory_detail(streamed: int | None) -> str:
 
 def _operators(report: ConversionReport) -> Iterator[Figure]:
     compiler, check = report.compiler, report.check
-    if compiler.mapped is not None and compiler.unmapped is not None:
+    if compiler.mapped is not None and compiler.unmapped is not None and compiler.mapped + compiler.unmapped:
         total = compiler.mapped + compiler.unmapped
         detail = f"{compiler.unmapped} on the CPU" if compiler.unmapped else "none on the CPU"
         yield Figure("Operators on Edge TPU", f"{compiler.mapped} of {total}", detail, "compiler")
