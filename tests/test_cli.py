@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import coralsmith
 from tests.tiny_detector import write_photos, write_tiny_detector
 
 HEAVY = ("tensorflow", "torch", "keras", "jax")
@@ -35,6 +36,11 @@ def test_every_command_of_this_release_shows_help_with_an_example() -> None:
         assert shown.returncode == 0
         assert f"coralsmith {command}" in shown.stdout
         assert "Example" in shown.stdout
+
+
+def test_the_version_is_told_without_a_command() -> None:
+    shown = run("--version")
+    assert (shown.returncode, shown.stdout.strip()) == (0, f"coralsmith {coralsmith.__version__}")
 
 
 def test_convert_writes_into_a_folder_named_after_the_model(model: Path, photos: Path, tmp_path: Path) -> None:
