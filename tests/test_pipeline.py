@@ -175,10 +175,18 @@ def test_a_broken_image_among_good_ones_warns(model: Path, photos: Path, out: Pa
     assert "unreadable-image" in [finding.rule for finding in report.findings]
 
 
+def test_pictures_of_which_none_can_be_read_are_named_as_the_cause(model: Path, tmp_path: Path, out: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "notes.jpg").write_text("no picture")
+    with pytest.raises(ImageDataError, match="None of the pictures"):
+        coralsmith.convert(model, tmp_path / "broken", out)
+
+
 def test_a_classification_model_has_no_detection_head(photos: Path, tmp_path: Path, out: Path) -> None:
     write_tflite(conv_graph(size=32), tmp_path / "classifier.tflite")
-    with pytest.raises(DetectionHeadError):
+    with pytest.raises(DetectionHeadError) as caught:
         coralsmith.convert(tmp_path / "classifier.tflite", photos, out)
+    assert "--postprocess none" in caught.value.hint
 
 
 def test_a_model_without_a_head_is_converted_as_it_is_when_asked(photos: Path, tmp_path: Path, out: Path) -> None:
@@ -192,6 +200,14 @@ def test_a_file_of_another_kind_is_named(photos: Path, tmp_path: Path, out: Path
     (tmp_path / "notes.keras").write_text("not a model")
     with pytest.raises(InputError):
         coralsmith.convert(tmp_path / "notes.keras", photos, out)
+    assert not out.exists()
+
+
+def test_an_empty_folder_of_the_user_stays(photos: Path, tmp_path: Path, out: Path) -> None:
+    out.mkdir()
+    with pytest.raises(InputError):
+        coralsmith.convert(tmp_path / "missing.keras", photos, out)
+    assert out.is_dir()
 
 
 def test_a_foreign_folder_is_not_written_into(model: Path, photos: Path, out: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +33,7 @@ class OutputFolder:
     def __init__(self, path: Path, *, force: bool = False, resume: bool = True) -> None:
         self.path = path
         self.files: list[FileRecord] = []
+        self._was_there = path.is_dir()
         try:
             path.mkdir(parents=True, exist_ok=True)
             for leftover in path.glob(f"{PARTIAL_PREFIX}*"):  # of a run that was killed while writing
@@ -77,3 +79,9 @@ class OutputFolder:
                 (self.path / name).unlink(missing_ok=True)
             except OSError as error:
                 raise OutputError(f"'{self.path / name}' cannot be removed: {error.strerror}.") from error
+
+    def remove_if_unused(self) -> None:
+        """Leave no empty folder behind, as after a source that turned out to be no model."""
+        if not self._was_there:
+            with suppress(OSError):  # it holds something, which is to stay
+                self.path.rmdir()

@@ -116,6 +116,12 @@ class Conversion:
         Raises:
             CoralsmithError: A stage cannot do its work; what was written so far is whole.
         """
+        try:
+            self._walk()
+        finally:
+            self.folder.remove_if_unused()
+
+    def _walk(self) -> None:
         with self.watch.stage("Read the model"):
             self._import()
         with self.watch.stage("Understand the detection head"):
@@ -156,7 +162,12 @@ class Conversion:
     def _choose_head(self) -> None:
         graph = self.imported.graph
         size = image_size(graph)
-        photos = _readable(sample(self.paths, RECOGNITION_IMAGES, self.recipe.seed))
+        photos = list(_readable(sample(self.paths, RECOGNITION_IMAGES, self.recipe.seed)))
+        if self.paths and not photos:
+            raise ImageDataError(
+                f"None of the pictures in '{self.job.images}' that were tried can be read.",
+                hint="Give a folder of typical photos that a picture viewer opens.",
+            )
         probes = [] if size is None else [resize_image(photo, size) for photo in photos]
         try:
             self.head = choose_head(
@@ -167,9 +178,12 @@ class Conversion:
                 labels_file=self.job.labels,
                 images=probes,
             )
-        except DetectionHeadError:
-            if self.recipe.postprocess != "none" or self.job.head is not None:
+        except DetectionHeadError as error:
+            if self.job.head is not None:
                 raise
+            if self.recipe.postprocess != "none":
+                way_out = "To convert without a detection head: --postprocess none."
+                raise DetectionHeadError(error.message, hint=f"{error.hint} {way_out}".strip()) from error
             self.findings.append(_no_head())
         if self.head is not None and probes and not self.imported.is_quantized:
             self.findings += check_normalisation(graph, self.head, probes)
