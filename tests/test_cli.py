@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import coralsmith
+from coralsmith.cli import main
 from tests.tiny_detector import write_photos, write_tiny_detector
 
 HEAVY = ("tensorflow", "torch", "keras", "jax")
@@ -105,6 +106,28 @@ def test_an_error_under_json_is_a_document_too(tmp_path: Path) -> None:
 def test_compile_without_a_compiler_ends_with_3_and_the_command_to_run(model: Path, tmp_path: Path) -> None:
     done = run("compile", model, "--compiler", tmp_path / "edgetpu_compiler")
     assert done.returncode == 3
+
+
+def test_quantize_never_replaces_the_float_model(model: Path, photos: Path) -> None:
+    before = model.read_bytes()
+    done = run("quantize", model, "--images", photos, "-o", model)
+    assert done.returncode == 2
+    assert "the float model itself" in done.stderr
+    assert model.read_bytes() == before
+
+
+def test_an_interrupt_ends_with_130_and_says_what_is_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("coralsmith.check_model.check", interrupted)
+    monkeypatch.setattr("sys.argv", ["coralsmith", "check", "model.tflite"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 130
+    assert "Stopped" in capsys.readouterr().err
 
 
 def test_wrong_use_ends_with_2() -> None:

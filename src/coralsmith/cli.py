@@ -25,6 +25,8 @@ app = typer.Typer(
     help="From a trained MobileNetV2-SSD to a verified int8 model for the Coral Edge TPU.",
 )
 
+INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt: 128 + SIGINT
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show infos too, and tracebacks of errors.")]
@@ -351,9 +353,10 @@ def main() -> NoReturn:
     except CoralsmithError as error:
         _report(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write("\nStopped. Nothing half written is left; the same command goes on from here.\n")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            sys.stderr.write("\nStopped. Nothing half written is left; the same command goes on from here.\n")
+        raise
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from coralsmith.detection.head import DetectionHead
 from coralsmith.detection.images import ImageFolder
 from coralsmith.detection.input_convention import conventional_input
+from coralsmith.errors import UsageError
 from coralsmith.graph.writer import write_tflite
 from coralsmith.head_choice import head_beside
 from coralsmith.importers import import_model
@@ -51,10 +52,12 @@ def quantize(
     Raises:
         CoralsmithError: The model, the images or the output do not allow it.
     """
-    source = Path(model).expanduser()
+    source, target = Path(model).expanduser(), Path(output).expanduser()
+    if target.exists() and source.exists() and target.samefile(source):
+        raise UsageError(f"'{output}' is the float model itself.", hint="Name another file with --output.")
     head_file = head_beside(source) if head is None else Path(head).expanduser()
     chosen = load_recipe(None if recipe is None else Path(recipe), choices)
-    return _quantize(source, Path(images).expanduser(), Path(output).expanduser(), head_file, chosen, progress)
+    return _quantize(source, Path(images).expanduser(), target, head_file, chosen, progress)
 
 
 def _quantize(
