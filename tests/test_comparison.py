@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from coralsmith.comparison import check_operator, matches
+from coralsmith.comparison import check_operator, matches, short_names
 from coralsmith.detection.detections import Detections
 from coralsmith.detection.postprocess_op import append_score_activation, attach_postprocess_op
 from tests.tiny_detector import SIDE, tiny_detector, tiny_head
@@ -46,3 +47,9 @@ def test_an_operator_that_finds_something_else_is_an_error() -> None:
     assert check_operator(graph, final, head, images) == []
     stricter = attach_postprocess_op(graph, replace(head, nms=replace(head.nms, max_detections=1)))
     assert [finding.rule for finding in check_operator(graph, stricter, head, images)] == ["operator-disagrees"]
+
+
+def test_two_pictures_of_one_name_are_told_apart_by_their_folders() -> None:
+    paths = [Path("a/x/1.jpg"), Path("b/x/1.jpg"), Path("b/2.jpg")]
+    assert short_names(paths) == dict(zip(paths, ["a/x/1.jpg", "b/x/1.jpg", "b/2.jpg"], strict=True))
+    assert short_names(paths[1:]) == dict(zip(paths[1:], ["1.jpg", "2.jpg"], strict=True))

@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.fuzz.byte_mutations import Seed, mutate_bytes
 from benchmarks.fuzz.model_mutations import mutate_meaning
+from benchmarks.fuzz.random_operators import KINDS, random_operator
 from benchmarks.fuzz.seed_graphs import seed_graphs
 from benchmarks.fuzz.workers import Pool, Verdict
 from coralsmith.errors import CoralsmithError
@@ -42,22 +43,26 @@ def load_seeds(shared: Path) -> list[Seed]:
 
 
 class Files:
-    """The files of a run: every other round of the seeds is damaged in its meaning, the others in their bytes."""
+    """The files of a run: by turns damaged in their bytes, damaged in their meaning, and made up at random."""
 
     def __init__(self, seeds: list[Seed], number: int) -> None:
         self.seeds, self.number = seeds, number
 
     def origin(self, index: int) -> str:
-        """The name of the seed of file `index`."""
-        return self.seeds[index % len(self.seeds)].name
+        """What file `index` was made of."""
+        return KINDS[index // 3 % len(KINDS)] if index % 3 == 2 else self._seed(index).name
 
     def content(self, index: int) -> bytes:
         """File `index`."""
         generator = np.random.default_rng([self.number, index])
-        seed = self.seeds[index % len(self.seeds)]
-        if index // len(self.seeds) % 2:
-            return mutate_meaning(seed.content, generator)
-        return mutate_bytes(seed, generator)
+        if index % 3 == 2:
+            return random_operator(KINDS[index // 3 % len(KINDS)], generator)
+        if index % 3 == 1:
+            return mutate_meaning(self._seed(index).content, generator)
+        return mutate_bytes(self._seed(index), generator)
+
+    def _seed(self, index: int) -> Seed:
+        return self.seeds[index // 3 % len(self.seeds)]
 
     def examine(self, index: int) -> str:
         """What coralsmith makes of file `index`, in one phrase."""

@@ -14,7 +14,7 @@ from coralsmith.compiler.run import Compilation, compile_model
 from coralsmith.detect_images import detect_images
 from coralsmith.detection.draw import draw_detections
 from coralsmith.detection.head import DetectionHead
-from coralsmith.detection.images import find_images, load_rgb, sample
+from coralsmith.detection.images import find_images, readable_sample
 from coralsmith.detection.preprocess import resize_image
 from coralsmith.errors import CompilerError
 from coralsmith.head_choice import choose_head
@@ -22,7 +22,7 @@ from coralsmith.importers import import_model
 from coralsmith.model_input import image_size
 from coralsmith.outcome import build_report
 from coralsmith.output_folder import REPORT_FILE
-from coralsmith.pipeline import Conversion, Job
+from coralsmith.pipeline import RECOGNITION_IMAGES, Conversion, Job
 from coralsmith.progress import SILENT, Progress
 from coralsmith.recipe import load_recipe
 from coralsmith.report.document import ConversionReport, DetectionRecord
@@ -31,7 +31,6 @@ from coralsmith.report.plain import to_json
 
 PathLike = str | Path
 LARGEST_PICTURE = 720
-HEAD_IMAGES = 8
 
 
 def convert(
@@ -130,8 +129,8 @@ def find_head(
     Raises:
         DetectionHeadError: No head is known, several are possible, or it does not belong to the model.
     """
-    paths = [] if images is None else sample(find_images(_path(images)), HEAD_IMAGES, 0)
-    photos = [load_rgb(path) for path in paths]
+    paths = [] if images is None else find_images(_path(images))
+    photos = readable_sample(paths, RECOGNITION_IMAGES, seed=0)
     imported = import_model(_path(model), trust=trust, images=photos or None, progress=progress)
     size = image_size(imported.graph)
     return choose_head(
@@ -186,7 +185,7 @@ def drawn_views(run: Conversion) -> Iterator[tuple[str, Image.Image | None, Imag
     labels = run.head.labels
     for view in run.comparison.views:
         reference = None if view.reference is None else draw_detections(view.image, view.reference, labels)
-        yield view.path.name, reference, draw_detections(view.image, view.quantized, labels)
+        yield view.name, reference, draw_detections(view.image, view.quantized, labels)
 
 
 def encode_jpeg(picture: Image.Image) -> bytes:

@@ -30,7 +30,7 @@ OPERATOR_TOLERANCE: Final = 1e-4  # of the image, between two ways to compute th
 class SampleView:
     """One image with the detections of both models; `reference` is None where there is no float model."""
 
-    path: Path
+    name: str
     image: NDArray[np.uint8]
     reference: Detections | None
     quantized: Detections
@@ -70,6 +70,7 @@ def compare_detections(
     samples: list[SampleRecord] = []
     kept: list[SampleView] = []
     counts = np.zeros(3, np.int64)
+    names = short_names(paths)
     for path in track(paths, progress):
         try:
             image = load_rgb(path)
@@ -78,10 +79,10 @@ def compare_detections(
         expected = None if reference_detector is None else _shown(reference_detector, image)
         found = _shown(quantized_detector, image)
         samples.append(
-            SampleRecord(path.name, () if expected is None else records(expected, head), records(found, head))
+            SampleRecord(names[path], () if expected is None else records(expected, head), records(found, head))
         )
         if len(kept) < views:
-            kept.append(SampleView(path, image, expected, found))
+            kept.append(SampleView(names[path], image, expected, found))
         if expected is not None:
             counts += len(expected), len(found), matches(expected, found)
     agreement = None
@@ -89,6 +90,16 @@ def compare_detections(
         wanted, seen, matched = counts.tolist()
         agreement = AgreementRecord(len(samples), wanted, seen, matched, SCORE_SHOWN, SAME_OBJECT_IOU)
     return Comparison(tuple(samples), agreement, tuple(kept))
+
+
+def short_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """A name for each path: its file name, with as many folders before it as tell it from the others."""
+    names = {path: path.name for path in paths}
+    depth = 1
+    while len(set(names.values())) < len(names):
+        depth += 1
+        names = {path: "/".join(path.parts[-depth:]) for path in paths}
+    return names
 
 
 def _shown(detector: Detector, image: NDArray[np.uint8]) -> Detections:

@@ -76,6 +76,7 @@ class OutputFolder:
         """
         for name in names:
             try:
+                (self.path / CACHE_FOLDER).mkdir(exist_ok=True)  # marks the folder while it has no report
                 (self.path / name).unlink(missing_ok=True)
             except OSError as error:
                 raise OutputError(f"'{self.path / name}' cannot be removed: {error.strerror}.") from error

@@ -18,7 +18,7 @@ from coralsmith.compiler.locate import find_compiler
 from coralsmith.compiler.run import Compilation, compile_model
 from coralsmith.detection.feeding import model_input
 from coralsmith.detection.head import DetectionHead, InputSpec
-from coralsmith.detection.images import ImageFolder, find_images, load_rgb, sample
+from coralsmith.detection.images import ImageFolder, find_images, readable_sample, sample
 from coralsmith.detection.input_convention import conventional_input
 from coralsmith.detection.labels import write_labels
 from coralsmith.detection.normalisation import check_normalisation
@@ -28,7 +28,7 @@ from coralsmith.detection.postprocess_op import (
     find_postprocess_op,
 )
 from coralsmith.detection.preprocess import resize_image
-from coralsmith.errors import DetectionHeadError, ImageDataError, UsageError
+from coralsmith.errors import DetectionHeadError, UsageError
 from coralsmith.findings import Finding, has_errors
 from coralsmith.graph import Array, Graph
 from coralsmith.graph.reader import parse_tflite
@@ -147,7 +147,7 @@ class Conversion:
         key = import_key(source_digest(resolve_source(self.job.source)), chosen, trust=self.recipe.trust)
 
         def compute() -> Imported:
-            images = list(_readable(chosen))
+            images = readable_sample(self.paths, VERIFICATION_IMAGES, self.recipe.seed)
             return import_model(self.job.source, trust=self.recipe.trust, images=images, progress=self.progress)
 
         self.imported, resumed = cached_import(self.folder.cache, key, compute)
@@ -162,12 +162,7 @@ class Conversion:
     def _choose_head(self) -> None:
         graph = self.imported.graph
         size = image_size(graph)
-        photos = list(_readable(sample(self.paths, RECOGNITION_IMAGES, self.recipe.seed)))
-        if self.paths and not photos:
-            raise ImageDataError(
-                f"None of the pictures in '{self.job.images}' that were tried can be read.",
-                hint="Give a folder of typical photos that a picture viewer opens.",
-            )
+        photos = readable_sample(self.paths, RECOGNITION_IMAGES, self.recipe.seed)
         probes = [] if size is None else [resize_image(photo, size) for photo in photos]
         try:
             self.head = choose_head(
@@ -306,7 +301,7 @@ class Conversion:
     def _resized(self, count: int) -> Iterator[NDArray[np.uint8]]:
         """Some of the images as the model's input takes them."""
         spec = self._input_spec()
-        for image in _readable(sample(self.paths, count, self.recipe.seed)):
+        for image in readable_sample(self.paths, count, self.recipe.seed):
             yield resize_image(image, spec.size, spec.resize)
 
     def _real_inputs(self, count: int) -> Iterator[Array]:
@@ -321,15 +316,6 @@ class Conversion:
 
     def _comparison_steps(self) -> int | None:
         return min(len(self.paths), AGREEMENT_IMAGES) if self.head is not None and self.paths else None
-
-
-def _readable(paths: list[Path]) -> Iterator[NDArray[np.uint8]]:
-    """The images that can be read; the calibration, which reads the same folder, reports the others."""
-    for path in paths:
-        try:
-            yield load_rgb(path)
-        except ImageDataError:
-            continue
 
 
 def _no_head() -> Finding:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from coralsmith.detection import images
-from coralsmith.detection.images import ImageFolder, find_images, load_rgb, sample
+from coralsmith.detection.images import ImageFolder, find_images, load_rgb, readable_sample, sample
 from coralsmith.detection.preprocess import resize_image
 from coralsmith.errors import ImageDataError
 
@@ -309,3 +309,19 @@ class TestImageFolder:
         fast = next(iter(ImageFolder(tmp_path, (96, 96)))).astype(int)
         difference = np.abs(fast - resize_image(load_rgb(path), (96, 96)))
         assert 0 < difference.mean() < 2
+
+
+class TestReadableSample:
+    def test_others_stand_in_for_unreadable_ones(self, tmp_path: Path) -> None:
+        for number in range(3):
+            (tmp_path / f"{number}.jpg").write_bytes(b"no picture")
+        save(tmp_path, "8.png")
+        save(tmp_path, "9.png")
+        assert len(readable_sample(find_images(tmp_path), 2, 0)) == 2
+        assert len(readable_sample(find_images(tmp_path), 5, 0)) == 2
+
+    def test_none_readable_is_an_error_and_none_at_all_is_not(self, tmp_path: Path) -> None:
+        (tmp_path / "1.jpg").write_bytes(b"no picture")
+        with pytest.raises(ImageDataError, match="None of the 1 pictures"):
+            readable_sample(find_images(tmp_path), 2, 0)
+        assert readable_sample([], 2, 0) == []

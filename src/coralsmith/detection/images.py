@@ -268,6 +268,29 @@ class ImageFolder:
         return resize_image(_decode(path, at_least=_DRAFT_MARGIN * max(self.size)), self.size, self.resize)
 
 
+def readable_sample(paths: list[Path], count: int, seed: int) -> list[NDArray[np.uint8]]:
+    """Up to `count` of the pictures, in full size: a sample of the paths, others in the place of unreadable ones.
+
+    Which files cannot be read is told by `ImageFolder.findings`, which looks at all that are used.
+
+    Raises:
+        ImageDataError: There are pictures, but not one can be read.
+    """
+    chosen = sample(paths, count, seed)
+    pictures: list[NDArray[np.uint8]] = []
+    failure: ImageDataError | None = None
+    for path in [*chosen, *(path for path in paths if path not in set(chosen))]:
+        if len(pictures) == count:
+            break
+        try:
+            pictures.append(load_rgb(path))
+        except ImageDataError as error:
+            failure = failure or error
+    if failure is not None and not pictures:
+        raise ImageDataError(f"None of the {len(paths)} pictures can be read. {failure.message}", failure.hint)
+    return pictures
+
+
 def sample(paths: list[Path], limit: int | None, seed: int) -> list[Path]:
     """At most `limit` of the paths, in their order: one at random out of each of `limit` equal stretches."""
     if limit is None or len(paths) <= limit:
