@@ -37,6 +37,13 @@ def of_scales(kind: str, source: float, output: float) -> Graph:
     return graph([result], sources)
 
 
+def slice_by_offsets() -> Graph:
+    bounds = [constant(name, [value], np.int32) for name, value in (("begin", 0), ("end", 1), ("stride", 1))]
+    source = activation("input", (2, 2, 1, 1))
+    part = Op("STRIDED_SLICE", [source, *bounds], [activation("part", (1, 2, 1, 1))], {"offset": True})
+    return Graph([part], [source], part.outputs)
+
+
 def filter_from_the_input() -> Graph:
     model = conv_graph()
     weights = activation("weights", model.ops[0].inputs[1].shape)
@@ -78,6 +85,7 @@ def postprocess(
 UNSURVIVED = {
     "DEPTHWISE_CONV_2D 'depthwise': it has no bias": depthwise_without_bias(),
     "ADD 'result': the scale of its output is a millionth of that of an input": of_scales("ADD", 1.0, 2.0**-20),
+    "ADD 'result': one of its scales is beyond all measure": of_scales("ADD", 1.0, 3e38),
     "SQUARED_DIFFERENCE 'result': the scale of its output is thousands of times smaller": of_scales(
         "SQUARED_DIFFERENCE", 1.0, 2.0**-13
     ),
@@ -148,6 +156,20 @@ def test_the_scale_of_real_numbers_is_no_limit():
     for tensor in model.tensors():
         tensor.dtype = np.dtype(np.float32)
     assert complaint(model) == ""
+
+
+def test_weights_may_be_as_small_as_they_are():
+    """Trained networks have dead channels whose weights are next to nothing."""
+    model = conv_graph()
+    (conv,) = model.ops
+    source = activation("input", model.inputs[0].shape, np.int8, Quant.per_tensor(0.5, 0))
+    tiny = Quant(np.array([1e-30, 1, 1, 1], np.float32), np.zeros(4, np.int64), 0)
+    weights, bias = (
+        constant(t.name, t.data, dtype, tiny)
+        for t, dtype in zip(conv.inputs[1:], (np.int8, np.int32), strict=True)
+    )
+    conv.inputs, conv.output.dtype, conv.output.quant = [source, weights, bias], source.dtype, source.quant
+    assert complaint(Graph([conv], [source], model.outputs)) == ""
 
 
 def _run_unchecked(model: Graph) -> None:

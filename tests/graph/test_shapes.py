@@ -244,6 +244,28 @@ def test_strided_slice(shape, data):
     assert_agrees(operator("STRIDED_SLICE", [activation("input", shape), begins, ends, strides], **masks))
 
 
+@few
+@given(shape=shapes, data=st.data())
+def test_strided_slices_with_new_axes_and_an_ellipsis(shape, data):
+    kinds = data.draw(st.lists(st.sampled_from(["keep", "new"]), min_size=1, max_size=4))
+    if data.draw(st.booleans()):
+        kinds.insert(data.draw(st.integers(0, len(kinds))), "ellipsis")
+    masks = {
+        f"{name}_mask": sum(1 << place for place, kind in enumerate(kinds) if kind == word)
+        for name, word in (("new_axis", "new"), ("ellipsis", "ellipsis"))
+    }
+    assume(kinds.count("keep") + kinds.count("ellipsis") <= len(shape))
+    begins, ends, strides = (integers(*[value] * len(kinds)) for value in (0, 1, 1))
+    assert_agrees(operator("STRIDED_SLICE", [activation("input", shape), begins, ends, strides], **masks))
+
+
+def test_an_ellipsis_for_no_dimension_is_refused():
+    """The interpreter's kernel reads what is not there."""
+    bounds = [integers(0, 0), integers(1, 1), integers(1, 1)]
+    with pytest.raises(ValueError, match="1 bounds and 1 ellipses for 1 dimensions"):
+        infer_shapes(operator("STRIDED_SLICE", [activation("input", (2,)), *bounds], ellipsis_mask=2))
+
+
 @st.composite
 def bounds_of(draw, size):
     """Begin, end and stride that take at least one of `size` elements, counted from either side, or backwards."""

@@ -33,6 +33,13 @@ class KernelLimit:
     evidence: str
 
 
+def _has_moderate_scales(op: Op) -> bool:
+    """Quotients of two scales, a million times smaller, are still single-precision numbers above 0."""
+    weights = [op.input(role) for role in OPERATORS[op.kind].inputs if role in ("filter", "bias")]
+    scales = [_scale(tensor) for tensor in (*op.inputs, *op.outputs) if tensor not in weights]
+    return all(scale is None or 2.0**-50 <= scale <= 2.0**50 for scale in scales)
+
+
 def _sum_rescales_down(op: Op) -> bool:
     """Sums are taken of inputs shifted by 20 bits: 2 s_in / (2^20 s_out) < 1."""
     output = _scale(op.output)
@@ -61,7 +68,16 @@ def _scale(tensor: Tensor | None) -> float | None:
 
 KERNEL_LIMITS: Final = (
     KernelLimit(
+        frozenset(OPERATORS), "one of its scales is beyond all measure", _has_moderate_scales, _MULTIPLIER_CHECK
+    ),
+    KernelLimit(
         frozenset({"DEPTHWISE_CONV_2D"}), "it has no bias", lambda op: op.input("bias") is not None, "SIGSEGV"
+    ),
+    KernelLimit(
+        frozenset({"STRIDED_SLICE"}),
+        "its ends are given as offsets",
+        lambda op: not op.attributes.get("offset"),
+        "SIGSEGV",
     ),
     KernelLimit(
         frozenset({"ADD", "SUB"}),

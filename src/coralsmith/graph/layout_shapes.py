@@ -104,7 +104,7 @@ def _expand_dims(op: Operands) -> list[Shape]:
 
 def _transpose(op: Operands) -> list[Shape]:
     data, order = op.shape(0), op.values(1)
-    if sorted(order) != list(range(len(data))):
+    if not data or sorted(order) != list(range(len(data))):
         raise ValueError(f"{order} is not an order of {len(data)} dimensions")
     return [tuple(data[axis] for axis in order)]
 
@@ -141,24 +141,38 @@ def _slice(op: Operands) -> list[Shape]:
 
 
 def _strided_slice(op: Operands) -> list[Shape]:
-    data, strides = op.shape(0), op.values(3)
-    begins, ends = op.values(1), op.values(2)
-    if not len(begins) == len(ends) == len(strides) <= len(data) or 0 in strides:
-        raise ValueError(f"bounds {begins}, {ends} and strides {strides} for {len(data)} dimensions")
-    if any(op.op.attributes.get(name) for name in ("ellipsis_mask", "new_axis_mask", "offset")):
-        raise DecidedAtRunTimeError  # known to the interpreter only; models of detectors do without
-    begin_mask, end_mask = op.integer("begin_mask", 0), op.integer("end_mask", 0)
-    shape = []
-    for axis, size in enumerate(data):
-        if axis >= len(strides):
-            shape.append(size)
-        elif not op.integer("shrink_axis_mask", 0) >> axis & 1:
-            begin = None if begin_mask >> axis & 1 else begins[axis]
-            end = None if end_mask >> axis & 1 else ends[axis]
-            shape.append(len(range(size)[begin : end : strides[axis]]))
-        elif not -size <= begins[axis] < size:
-            raise ValueError(f"there is no index {begins[axis]} in {size}")
-    return [tuple(shape)]
+    rest, (begins, ends, strides) = list(op.shape(0)), (op.values(position) for position in (1, 2, 3))
+    if not len(begins) == len(ends) == len(strides) or 0 in strides:
+        raise ValueError(f"bounds {begins}, {ends} and strides {strides}")
+    if op.op.attributes.get("offset"):
+        raise DecidedAtRunTimeError  # the interpreter's kernel does not get it right
+    added, ellipsis = op.integer("new_axis_mask", 0), op.integer("ellipsis_mask", 0)
+    spread = [number for number in range(len(strides)) if ellipsis >> number & 1]
+    taken = sum(1 for number in range(len(strides)) if not (added | ellipsis) >> number & 1)
+    skipped = len(rest) - taken
+    if len(spread) > 1 or skipped < len(spread):
+        raise ValueError(f"{taken} bounds and {len(spread)} ellipses for {len(rest)} dimensions")
+    shape: list[int] = []
+    for number, bounds in enumerate(zip(begins, ends, strides, strict=True)):
+        if number in spread:
+            shape, rest = shape + rest[:skipped], rest[skipped:]
+        elif added >> number & 1:
+            shape.append(1)
+        else:
+            shape += _cut(op, rest.pop(0), number, bounds)
+    return [tuple(shape + rest)]
+
+
+def _cut(op: Operands, size: int, number: int, bounds: tuple[int, int, int]) -> list[int]:
+    """What bounds `number` of a STRIDED_SLICE leave of a dimension: nothing where it is shrunk to one index."""
+    begin, end, stride = bounds
+    if op.integer("shrink_axis_mask", 0) >> number & 1:
+        if not -size <= begin < size:
+            raise ValueError(f"there is no index {begin} in {size}")
+        return []
+    first = None if op.integer("begin_mask", 0) >> number & 1 else begin
+    last = None if op.integer("end_mask", 0) >> number & 1 else end
+    return [len(range(size)[first:last:stride])]
 
 
 def _gather(op: Operands) -> list[Shape]:
