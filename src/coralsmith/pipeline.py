@@ -21,7 +21,7 @@ from coralsmith.detection.head import DetectionHead, InputSpec
 from coralsmith.detection.images import ImageFolder, find_images, readable_sample, sample
 from coralsmith.detection.input_convention import conventional_input
 from coralsmith.detection.labels import write_labels
-from coralsmith.detection.normalisation import check_normalisation
+from coralsmith.detection.normalisation import MAX_IMAGES, check_normalisation
 from coralsmith.detection.postprocess_op import (
     append_score_activation,
     attach_postprocess_op,
@@ -180,11 +180,11 @@ class Conversion:
                 way_out = "To convert without a detection head: --postprocess none."
                 raise DetectionHeadError(error.message, hint=f"{error.hint} {way_out}".strip()) from error
             self.findings.append(_no_head())
-        if self.head is not None and probes and not self.imported.is_quantized:
-            self.findings += check_normalisation(graph, self.head, probes)
         if self.paths and size is not None:
             resize = self.head.input.resize if self.head else "stretch"
             self.images = ImageFolder(self.paths, size, resize, self.recipe.samples, self.recipe.seed)
+        if self.head is not None and self.images is not None and not self.imported.is_quantized:
+            self.findings += check_normalisation(graph, self.head, self._resized(MAX_IMAGES))
 
     def _repair(self) -> None:
         graph = self.imported.graph
