@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import coralsmith
-from coralsmith.detection.head import DetectionHead, InputSpec
+from coralsmith.detection.head import DetectionHead, InputSpec, ScoreSpec
 from coralsmith.errors import (
     CompilerError,
     DetectionHeadError,
@@ -26,9 +26,10 @@ from coralsmith.errors import (
 )
 from coralsmith.graph.reader import read_tflite
 from coralsmith.graph.writer import write_tflite
+from coralsmith.output_folder import OutputFolder
 from coralsmith.runtime.detector import Detector
 from tests.builders import conv_graph
-from tests.tiny_detector import write_photos, write_tiny_detector
+from tests.tiny_detector import tiny_head, write_photos, write_tiny_detector
 
 
 @pytest.fixture
@@ -178,7 +179,7 @@ def test_a_broken_image_among_good_ones_warns(model: Path, photos: Path, out: Pa
 def test_pictures_of_which_none_can_be_read_are_named_as_the_cause(model: Path, tmp_path: Path, out: Path) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "notes.jpg").write_text("no picture")
-    with pytest.raises(ImageDataError, match="None of the pictures"):
+    with pytest.raises(ImageDataError, match="None of the 1 pictures"):
         coralsmith.convert(model, tmp_path / "broken", out)
 
 
@@ -241,6 +242,22 @@ def test_paths_with_spaces_and_a_read_only_source_work(photos: Path, tmp_path: P
     report = coralsmith.convert(model, photos, tmp_path / "the output", compiler="none")
     assert (tmp_path / "the output" / "reef cam_int8.tflite").is_file()
     assert report.name == "reef cam"
+
+
+def test_a_head_that_calls_raw_scores_probabilities_is_refused(
+    model: Path, photos: Path, tmp_path: Path, out: Path
+) -> None:
+    replace(tiny_head(), score=ScoreSpec("none")).save(tmp_path / "wrong.json")
+    with pytest.raises(DetectionHeadError, match="scores run from"):
+        coralsmith.convert(model, photos, out, head=tmp_path / "wrong.json", compiler="none")
+
+
+def test_two_runs_never_write_into_one_folder_at_once(model: Path, photos: Path, out: Path) -> None:
+    first = OutputFolder(out)
+    with pytest.raises(UsageError, match="Another run is writing"):
+        coralsmith.convert(model, photos, out, compiler="none")
+    del first
+    coralsmith.convert(model, photos, out, compiler="none", force=True)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from PIL import Image
 from coralsmith.comparison import records
 from coralsmith.detection.draw import draw_detections
 from coralsmith.detection.images import find_images, load_rgb
-from coralsmith.errors import ImageDataError, OutputError
+from coralsmith.errors import DetectionHeadError, ImageDataError, OutputError
 from coralsmith.graph.reader import read_tflite
 from coralsmith.graph.static import make_static
 from coralsmith.graph.writer import write_atomically
@@ -33,7 +33,12 @@ def detect_images(
     """See `coralsmith.detect`. Images that cannot be read are told to `progress` and left out."""
     graph = read_tflite(model)
     make_static(graph)
-    detector = Detector(graph, choose_head(graph, model, head_file=head_file))
+    try:
+        head = choose_head(graph, model, head_file=head_file)
+    except DetectionHeadError as error:
+        hint = f"`coralsmith head {model} --images DIR -o head.json` finds it; give it with --head."
+        raise DetectionHeadError(error.message, hint if head_file is None else error.hint) from error
+    detector = Detector(graph, head)
     paths = find_images(images)
     progress.step("Detect", len(paths))
     found: dict[str, list[DetectionRecord]] = {}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import sys
+import weakref
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -26,7 +29,7 @@ class OutputFolder:
         resume: Reuse the results of an earlier run.
 
     Raises:
-        UsageError: The folder holds files of somebody else.
+        UsageError: The folder holds files of somebody else, or another run is writing into it.
         OutputError: It cannot be made or written.
     """
 
@@ -36,6 +39,7 @@ class OutputFolder:
         self._was_there = path.is_dir()
         try:
             path.mkdir(parents=True, exist_ok=True)
+            _lock(path, self)
             for leftover in path.glob(f"{PARTIAL_PREFIX}*"):  # of a run that was killed while writing
                 leftover.unlink()
             present = {entry.name for entry in path.iterdir()}
@@ -46,9 +50,9 @@ class OutputFolder:
                 f"'{path}' holds files that are not from coralsmith.",
                 hint="Choose another folder with --out, or write into this one with --force.",
             )
-        self.cache = StageCache(path / CACHE_FOLDER, enabled=resume and not force)
         if force:
-            shutil.rmtree(self.cache.folder, ignore_errors=True)
+            shutil.rmtree(path / CACHE_FOLDER, ignore_errors=True)
+        self.cache = StageCache(path / CACHE_FOLDER, enabled=resume and not force)
 
     def write(self, name: str, content: bytes) -> Path:
         """Write one file atomically and keep it in the list; `name` may name a subfolder.
@@ -86,3 +90,23 @@ class OutputFolder:
         if not self._was_there:
             with suppress(OSError):  # it holds something, which is to stay
                 self.path.rmdir()
+
+
+def _lock(path: Path, owner: OutputFolder) -> None:
+    """Keep other runs out of a folder for as long as `owner` lives, where the system can lock folders.
+
+    Raises:
+        UsageError: Another run has locked it.
+    """
+    if sys.platform == "win32":
+        return
+    import fcntl
+
+    handle = os.open(path, os.O_RDONLY)
+    weakref.finalize(owner, os.close, handle)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UsageError(
+            f"Another run is writing into '{path}'.", hint="Wait for it, or choose another folder with --out."
+        ) from error

@@ -43,10 +43,12 @@ from coralsmith.progress import SILENT, Progress
 from coralsmith.quantization.boundary import set_output_type
 from coralsmith.quantization.fidelity import Fidelity, measure_fidelity
 from coralsmith.quantization.quantizer import Quantized, quantize_graph
+from coralsmith.quantization.ranges import Range
 from coralsmith.recipe import Recipe
 from coralsmith.repair.driver import RepairResult, repair
 from coralsmith.stages import Stopwatch
 
+PROBABILITY_SLACK: Final = 0.01
 LABEL_FILE: Final = "labels.txt"
 VERIFICATION_IMAGES: Final = 4
 RECOGNITION_IMAGES: Final = 8
@@ -225,6 +227,8 @@ class Conversion:
         self.quantized, resumed = cached_quantization(self.folder.cache, key, compute)
         self._note(resumed)
         self.findings += self.quantized.findings
+        if self.head is not None:
+            _require_probabilities(self.head, self.quantized.ranges[self.head.scores])
         if self.head is not None and self._wants_operator():
             self.final = attach_postprocess_op(self.quantized.graph, self.head)
         else:
@@ -316,6 +320,15 @@ class Conversion:
 
     def _comparison_steps(self) -> int | None:
         return min(len(self.paths), AGREEMENT_IMAGES) if self.head is not None and self.paths else None
+
+
+def _require_probabilities(head: DetectionHead, seen: Range) -> None:
+    """Refuse a head that calls its scores probabilities although they were seen outside 0 to 1."""
+    if head.score.activation == "none" and (seen.low < -PROBABILITY_SLACK or seen.high > 1 + PROBABILITY_SLACK):
+        raise DetectionHeadError(
+            f"The head calls its scores probabilities, but its scores run from {seen.low:.3g} to {seen.high:.3g}.",
+            hint='Probabilities lie in 0 to 1: declare "activation": "sigmoid" (or "softmax") for raw scores.',
+        )
 
 
 def _no_head() -> Finding:

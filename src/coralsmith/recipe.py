@@ -63,8 +63,8 @@ def load_recipe(path: Path | None, overrides: dict[str, Any]) -> Recipe:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise UsageError(
-            f"The recipe's '{field}' is not valid: {first['msg']}.",
-            hint=f"It is {first['input']!r} now.",
+            f"'{field}' cannot be {first['input']!r}: {first['msg']}.",
+            hint="`coralsmith convert --help` and docs/usage.md tell the choices.",
         ) from error
 
 
@@ -76,8 +76,10 @@ def _read(path: Path) -> dict[str, Any]:
         if path.stat().st_size > MAX_RECIPE_BYTES:
             raise InputError(f"The recipe '{path}' is larger than 1 MiB.")
         document = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"The recipe '{path}' cannot be read: {error}.") from error
+    except OSError as error:
+        raise InputError(f"The recipe '{path}' cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise InputError(f"The recipe '{path}' is not YAML.", hint=" ".join(str(error).split())) from error
     if not isinstance(document, dict):
         raise InputError(f"The recipe '{path}' is not a list of 'field: value' lines.")
     return {str(name): value for name, value in document.items()}

@@ -266,6 +266,15 @@ def test_an_ellipsis_for_no_dimension_is_refused():
         infer_shapes(operator("STRIDED_SLICE", [activation("input", (2,)), *bounds], ellipsis_mask=2))
 
 
+@pytest.mark.parametrize(
+    "masks", [{"new_axis_mask": 4}, {"ellipsis_mask": 4}, {"new_axis_mask": 1, "ellipsis_mask": 1}]
+)
+def test_masks_belong_to_one_bound_each(masks):
+    bounds = [integers(0, 0), integers(1, 1), integers(1, 1)]
+    with pytest.raises(ValueError, match="for 2 bounds"):
+        infer_shapes(operator("STRIDED_SLICE", [activation("input", (2, 2)), *bounds], **masks))
+
+
 @st.composite
 def bounds_of(draw, size):
     """Begin, end and stride that take at least one of `size` elements, counted from either side, or backwards."""

@@ -163,6 +163,12 @@ def test_open_dimensions_are_followed_through_the_graph():
     assert complaint(model) == "TANH 'second': it gives [1, 4], the model says [3, 3]"
 
 
+def test_only_open_dimensions_differ_from_their_declaration():
+    model = chain()
+    model.inputs[0].shape_signature = (-1, 5)
+    assert complaint(model) == "tensor 'input' of shape [1, 4] was declared [-1, 5]"
+
+
 def test_an_open_dimension_cannot_hide_an_enormous_one():
     source = Tensor("input", (1, 4), np.dtype(np.float32), shape_signature=(-1, 4))
     pads = constant("pads", [[0, 1 << 30], [0, 0]], np.int32)

@@ -147,6 +147,8 @@ def _strided_slice(op: Operands) -> list[Shape]:
     if op.op.attributes.get("offset"):
         raise DecidedAtRunTimeError  # the interpreter's kernel does not get it right
     added, ellipsis = op.integer("new_axis_mask", 0), op.integer("ellipsis_mask", 0)
+    if added & ellipsis or (added | ellipsis) >> len(strides):
+        raise ValueError(f"masks {added} and {ellipsis} for {len(strides)} bounds")
     spread = [number for number in range(len(strides)) if ellipsis >> number & 1]
     taken = sum(1 for number in range(len(strides)) if not (added | ellipsis) >> number & 1)
     skipped = len(rest) - taken

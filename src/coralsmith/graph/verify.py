@@ -45,7 +45,7 @@ def violations(graph: Graph) -> Iterator[str]:
         if problem is not None:
             yield f"{op.kind} '{op.name}': {problem}"
     activations = (tensor for tensor in graph.tensors() if not tensor.is_constant)
-    size = sum(math.prod(known.get(tensor, tensor.shape)) * tensor.dtype.itemsize for tensor in activations)
+    size = sum(max(t.elements, math.prod(known.get(t, ()))) * t.dtype.itemsize for t in activations)
     if size > MAX_ACTIVATION_BYTES:
         yield f"the activations take {size} bytes, more than {MAX_ACTIVATION_BYTES}"
 
@@ -75,6 +75,9 @@ def _tensors(graph: Graph) -> Iterator[str]:
         data = tensor.data
         if data is None and tensor.elements == 0:
             yield f"tensor '{tensor.name}' of shape {list(tensor.shape)} has no elements"
+        open_or_same = zip(tensor.shape_signature or (), tensor.shape, strict=False)
+        if any(declared not in (-1, size) for declared, size in open_or_same):
+            yield f"tensor '{tensor.name}' of shape {list(tensor.shape)} was declared {list(tensor.shape_signature or ())}"
         if data is not None and (data.shape != tensor.shape or data.dtype != tensor.dtype):
             yield f"constant '{tensor.name}' holds {data.dtype}{list(data.shape)}, not what it declares"
         yield from _quantization(tensor)
