@@ -340,7 +340,7 @@ def test_comparisons_broadcast(first, second, kind):
 @few
 @given(condition=shapes, first=shapes, second=shapes)
 def test_selections(condition, first, second):
-    assume({*condition, *first, *second} != {1})  # of single elements the kernel forgets the dimensions
+    assume(set(first) != {1})  # of single elements the kernel forgets the dimensions
     inputs = [activation("condition", condition, np.bool_), activation("a", first), activation("b", second)]
     assert_agrees(operator("SELECT_V2", inputs, dtype=np.float32))
     for chooser in (condition, first, first[:1]):

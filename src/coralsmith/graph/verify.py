@@ -75,9 +75,9 @@ def _tensors(graph: Graph) -> Iterator[str]:
         data = tensor.data
         if data is None and tensor.elements == 0:
             yield f"tensor '{tensor.name}' of shape {list(tensor.shape)} has no elements"
-        open_or_same = zip(tensor.shape_signature or (), tensor.shape, strict=False)
-        if any(declared not in (-1, size) for declared, size in open_or_same):
-            yield f"tensor '{tensor.name}' of shape {list(tensor.shape)} was declared {list(tensor.shape_signature or ())}"
+        declared = tensor.shape_signature or tensor.shape
+        if any(wanted not in (-1, size) for wanted, size in zip(declared, tensor.shape, strict=False)):
+            yield f"tensor '{tensor.name}' of shape {list(tensor.shape)} was declared {list(declared)}"
         if data is not None and (data.shape != tensor.shape or data.dtype != tensor.dtype):
             yield f"constant '{tensor.name}' holds {data.dtype}{list(data.shape)}, not what it declares"
         yield from _quantization(tensor)
