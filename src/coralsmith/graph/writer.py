@@ -25,6 +25,7 @@ from coralsmith.graph.versions import legal_version, lowest_version
 
 DESCRIPTION: Final = "coralsmith"
 PARTIAL_PREFIX: Final = ".partial-"  # what a file is called until it is whole
+_BYTES_PER_TABLE: Final = 1024  # more than tensors and operators take, so that the builder need not grow
 _BUFFER_ALIGNMENT: Final = 16  # force_align of Buffer.data in the schema
 
 
@@ -92,7 +93,8 @@ class _Writer:
         self.tensors = graph.tensors()
         self.number = {tensor: number for number, tensor in enumerate(self.tensors)}
         constants = sum(tensor.data.nbytes for tensor in self.tensors if tensor.data is not None)
-        self.builder = flatbuffers.Builder(constants + 65536)
+        tables = _BYTES_PER_TABLE * (len(self.tensors) + len(graph.ops) + 64)
+        self.builder = flatbuffers.Builder(constants + tables)
         self.buffer_number: dict[int, int] = {}
 
     def content(self) -> bytes:
