@@ -63,6 +63,16 @@ def test_values_outlive_the_next_run_and_views_do_not():
     assert np.array_equal(value, before)
 
 
+def test_a_twin_computes_the_same_and_keeps_its_own_values():
+    model = pointwise()
+    executor = Executor(model)
+    twin = executor.twin()
+    executor.invoke(VALUES)
+    twin.invoke(VALUES + 1)
+    assert np.array_equal(executor.value(model.outputs[0]), 2 * np.maximum(VALUES, 0) + 1)
+    assert np.array_equal(twin.value(model.outputs[0]), 2 * np.maximum(VALUES + 1, 0) + 1)
+
+
 def test_outputs_come_in_the_order_of_the_graph():
     model = pointwise()
     model.outputs = [model.tensor("sum"), model.tensor("relu")]

@@ -105,7 +105,8 @@ def _expand_weights(graph: Graph) -> tuple[list[str], float]:
 
 def _run_original(path: Path, graph: Graph, options: ImportOptions) -> Samples | None:
     """What LiteRT computes with the file as it is; None where it cannot, or would not survive it."""
-    if len(graph.inputs) != 1 or any(breached_limits(graph)):
+    unread = graph.facts.subgraphs > 1  # the interpreter would build what the reader has not looked at
+    if len(graph.inputs) != 1 or unread or any(breached_limits(graph)):
         return None
     tensor = graph.inputs[0]
     readers = graph.consumers().get(tensor, [])
