@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from coralsmith.detection.head import DetectionHead
-from coralsmith.detection.images import ImageFolder
+from coralsmith.detection.images import ImageFolder, readable_sample
 from coralsmith.detection.input_convention import conventional_input
+from coralsmith.detection.preprocess import resize_image
 from coralsmith.errors import UsageError
 from coralsmith.graph.writer import write_tflite
 from coralsmith.head_choice import head_beside
@@ -68,7 +68,9 @@ def _quantize(
     spec = usual if head_file is None else DetectionHead.load(head_file).input
     folder = ImageFolder(images, usual.size, spec.resize, recipe.samples, recipe.seed)
     normalised = NormalisedImages(folder, spec)
-    probes = [[image] for image in islice(normalised, PROOF_IMAGES)]
+    photos = readable_sample(folder.paths, PROOF_IMAGES, recipe.seed)
+    folder.start()  # the photos are decoded while the repairs are proved
+    probes = [[spec.normalise(resize_image(photo, spec.size, spec.resize)[None])] for photo in photos]
     repaired = repair(imported.graph, recipe.repair, inputs=probes, min_runtime=recipe.min_runtime)
     progress.step("Quantize to int8", len(folder.paths))
     quantized = quantize_graph(repaired.graph, normalised, quantization_options(recipe, spec), progress)

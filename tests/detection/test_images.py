@@ -288,6 +288,7 @@ class TestImageFolder:
 
     def test_reads_only_a_few_pictures_ahead(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         loaded: list[Path] = []
+        monkeypatch.setattr(images, "_AHEAD", 4)
         load = ImageFolder._load
         monkeypatch.setattr(ImageFolder, "_load", lambda self, path: loaded.append(path) or load(self, path))
         pictures = iter(ImageFolder(folder, (8, 8)))
@@ -309,6 +310,19 @@ class TestImageFolder:
         fast = next(iter(ImageFolder(tmp_path, (96, 96)))).astype(int)
         difference = np.abs(fast - resize_image(load_rgb(path), (96, 96)))
         assert 0 < difference.mean() < 2
+
+
+class TestStart:
+    def test_pictures_started_early_are_the_same_and_a_second_pass_works(self, tmp_path: Path) -> None:
+        for number in range(40):
+            save(tmp_path, f"{number:02}.png", two_colours(8 + number, 12))
+        plain, started = ImageFolder(tmp_path, (8, 8)), ImageFolder(tmp_path, (8, 8))
+        started.start()
+        expected = list(plain)
+        for _ in range(2):
+            found = list(started)
+            assert len(found) == 40
+            assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 class TestReadableSample:
