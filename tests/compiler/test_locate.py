@@ -77,12 +77,12 @@ def test_the_manual_command_runs_in_the_folder_of_the_model():
 
 def test_the_manual_command_over_ssh_and_docker():
     assert manual_command(Path("m_int8.tflite"), "ssh:me@host") == (
-        "scp m_int8.tflite me@host:/tmp/model_int8.tflite"
-        " && ssh me@host edgetpu_compiler -s -o /tmp /tmp/model_int8.tflite"
-        " && scp me@host:/tmp/model_int8_edgetpu.tflite m_int8_edgetpu.tflite"
+        "scp m_int8.tflite me@host:model_int8.tflite"
+        " && ssh me@host edgetpu_compiler -s model_int8.tflite"
+        " && scp me@host:model_int8_edgetpu.tflite m_int8_edgetpu.tflite"
     )
     assert manual_command(Path("m_int8.tflite"), "docker:coral") == (
-        'docker run --rm -v "$PWD":/work -w /work coral edgetpu_compiler -s m_int8.tflite'
+        'docker run --rm -v "$PWD":/model -w /model coral edgetpu_compiler -s m_int8.tflite'
     )
 
 

@@ -102,14 +102,14 @@ def manual_command(model: Path, where: str = "auto") -> str:
     if kind == "ssh":
         host = shlex.quote(place)
         steps = [
-            f"scp {shlex.quote(name)} {host}:/tmp/model_int8.tflite",
-            f"ssh {host} {PROGRAM} -s -o /tmp /tmp/model_int8.tflite",
-            f"scp {host}:/tmp/model_int8_edgetpu.tflite {shlex.quote(output)}",
+            f"scp {shlex.quote(name)} {host}:model_int8.tflite",
+            f"ssh {host} {PROGRAM} -s model_int8.tflite",
+            f"scp {host}:model_int8_edgetpu.tflite {shlex.quote(output)}",
         ]
     else:
         compiler = PROGRAM
         if kind == "docker":
-            compiler = f'docker run --rm -v "$PWD":/work -w /work {shlex.quote(place)} {PROGRAM}'
+            compiler = f'docker run --rm -v "$PWD":/model -w /model {shlex.quote(place)} {PROGRAM}'
         steps = [f"{compiler} -s {local}"]
         if not plain:
             steps.insert(0, f"cp {shlex.quote(name)} {local}")
