@@ -69,11 +69,12 @@ def verdict(run: Conversion) -> Verdict:
     if run.compilation is not None and run.compilation.model is not None:
         return _compiled(run.compilation)
     check = run.check
+    compared = "" if run.fidelity is None else " and was compared with the float model on the CPU"
     why = "as asked" if run.recipe.compiler == "none" else "since this machine has none"
     return Verdict(
         "int8-ready",
         NOT_COMPILED,
-        f"The int8 model is complete and verified on the CPU. Prediction: {check.ops_edgetpu} of "
+        f"The int8 model is complete{compared}. Prediction: {check.ops_edgetpu} of "
         f"{check.ops_total} operators will run on the Edge TPU{_tail(check.ops_cpu)}. "
         f"The Edge TPU compiler was not run, {why}.",
         "Compile it on a machine that has the compiler (x86-64 Linux):",
