@@ -44,6 +44,12 @@ def slice_by_offsets() -> Graph:
     return Graph([part], [source], part.outputs)
 
 
+def reshape_without_its_shape() -> Graph:
+    source = activation("input", (1, 4))
+    reshape = Op("RESHAPE", [source, None], [activation("flat", (4,))], {"new_shape": (4,)})
+    return graph([reshape], [source])
+
+
 def filter_from_the_input() -> Graph:
     model = conv_graph()
     weights = activation("weights", model.ops[0].inputs[1].shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -79,12 +80,32 @@ def test_activations_have_elements():
     assert "has no elements" in complaint(model)
 
 
-def test_all_activations_together_are_bounded():
-    source, output = activation("input", (1 << 14, 1 << 14)), activation("output", (1 << 14, 1 << 14))
+def test_each_activation_is_bounded():
+    source, output = activation("input", (1 << 13, 1 << 13)), activation("output", (1 << 13, 1 << 13))
     model = Graph([Op("RELU", [source], [output])], [source], [output])
     assert complaint(model) == ""
-    source.shape = output.shape = (1 << 14, (1 << 14) + 1)
-    assert complaint(model) == "the activations take 2147614720 bytes, more than 2147483648"
+    source.shape = output.shape = (1 << 13, (1 << 13) + 1)
+    assert complaint(model) == "one activation takes 268468224 bytes, more than 268435456"
+
+
+def test_sizes_whose_product_leaves_64_bits_are_not_taken_for_small():
+    """2^64 elements, which 64 bits would hold as none."""
+    source, output = (
+        activation("input", (1 << 30, 1 << 30, 1 << 4)),
+        activation("output", (1 << 30, 1 << 30, 1 << 4)),
+    )
+    model = Graph([Op("RELU", [source], [output])], [source], [output])
+    assert complaint(model) == "one activation takes 73786976294838206464 bytes, more than 268435456"
+
+
+def test_all_activations_together_are_bounded():
+    tensors = [activation(f"value{i}", (1 << 13, 1 << 13)) for i in range(9)]
+    ops = [Op("RELU", [before], [after]) for before, after in pairwise(tensors)]
+    assert complaint(Graph(ops[:-1], tensors[:1], tensors[7:8])) == ""
+    assert (
+        complaint(Graph(ops, tensors[:1], tensors[8:]))
+        == "the activations take 2415919104 bytes, more than 2147483648"
+    )
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, np.nan, np.inf, 1e-45])
@@ -174,7 +195,7 @@ def test_an_open_dimension_cannot_hide_an_enormous_one():
     pads = constant("pads", [[0, 1 << 30], [0, 0]], np.int32)
     output = Tensor("output", (1, 4), np.dtype(np.float32), shape_signature=(-1, 4))
     model = Graph([Op("PAD", [source, pads], [output])], [source], [output])
-    assert "the activations take 17179869216 bytes" in complaint(model)
+    assert "one activation takes 17179869200 bytes" in complaint(model)
 
 
 def mixed(kind: str, *dtypes: type, **options: float) -> Graph:

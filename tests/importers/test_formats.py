@@ -96,7 +96,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
         recognise_format(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", archive("config.json", "model.weights.h5")[:60]])
+@pytest.mark.parametrize("content", [b"", archive("config.json", "model.weights.h5")[:60]], ids=["empty", "cut"])
 def test_an_empty_file_and_a_cut_archive_are_damaged(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "detector.keras"
     path.write_bytes(content)

@@ -74,6 +74,9 @@ KERNEL_LIMITS: Final = (
         frozenset({"DEPTHWISE_CONV_2D"}), "it has no bias", lambda op: op.input("bias") is not None, "SIGSEGV"
     ),
     KernelLimit(
+        frozenset({"RESHAPE"}), "its shape is listed but left out", lambda op: None not in op.inputs, "SIGSEGV"
+    ),
+    KernelLimit(
         frozenset({"STRIDED_SLICE"}),
         "its ends are given as offsets",
         lambda op: not op.attributes.get("offset"),

@@ -22,7 +22,6 @@ from coralsmith.graph.verify import MAX_RANK, violations
 
 MAX_FILE_BYTES: Final = 1 << 30
 MAX_TABLES: Final = 1 << 14
-MAX_TENSOR_BYTES: Final = 1 << 31
 _LONGEST_REASON: Final = 400
 _DAMAGE: Final = (struct.error, IndexError, ValueError, TypeError, OverflowError, KeyError, AttributeError)
 _CONTROL_FLOW: Final = frozenset({"IF", "WHILE", "CALL", "CALL_ONCE", "STABLEHLO_COMPOSITE"})
@@ -145,8 +144,6 @@ class _Reader:
         if len(shape) > MAX_RANK or min(shape, default=0) < 0:
             raise ValueError(f"tensor '{name}' has the shape {list(shape[:MAX_RANK])}")
         tensor = Tensor(name, shape, dtype, is_variable=bool(table.IsVariable()))
-        if tensor.elements * dtype.itemsize > MAX_TENSOR_BYTES:
-            raise ValueError(f"tensor '{name}' has the shape {list(shape)}")
         tensor.data = self.constant(table.Buffer(), tensor)
         tensor.quant = self.quant(table.Quantization(), name)
         tensor.shape_signature = signature if -1 in signature else None
