@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from coralsmith.compat import check_graph
+from coralsmith.compiled.package import read_compiled
 from coralsmith.compiler import parse_log
-from coralsmith.edgetpu.package import read_compiled
 from coralsmith.graph.reader import read_tflite
 
 PAIRS = [

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coralsmith.compiled.package import read_compiled
 from coralsmith.edgetpu.memory import ON_CHIP_BYTES, flattened_remainder, layer_bytes, parameter_memory
-from coralsmith.edgetpu.package import read_compiled
 from coralsmith.graph.model import Graph, Op, Quant, Tensor
 from coralsmith.graph.reader import read_tflite
 from coralsmith.graph.shapes import infer_shapes

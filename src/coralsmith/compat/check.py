@@ -8,8 +8,8 @@ from typing import Final
 from coralsmith.compat.fates import Prediction, predict
 from coralsmith.compat.model_rules import computes_in_float, model_findings
 from coralsmith.compat.report import SCHEMA, CheckReport, Latency
+from coralsmith.compiled.package import is_edgetpu_operator
 from coralsmith.edgetpu.memory import parameter_memory
-from coralsmith.edgetpu.package import is_edgetpu_operator
 from coralsmith.edgetpu.rules import rule, rule_book
 from coralsmith.edgetpu.support import NEWEST_RUNTIME, Verdict, supported
 from coralsmith.errors import UnsupportedModelError, UsageError

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from coralsmith.compiled.package import read_compiled
 from coralsmith.compiler.explain import explain_failure, explain_statuses
 from coralsmith.compiler.locate import Compiler
 from coralsmith.compiler.log import CompileResult, parse_log
 from coralsmith.compiler.process import ProcessResult, run_bounded
-from coralsmith.edgetpu.package import read_compiled
 from coralsmith.errors import CoralsmithError, InputError, OutputError
 from coralsmith.findings import Finding, has_errors
 from coralsmith.graph.writer import write_atomically

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from coralsmith.compiled.package import is_edgetpu_operator
 from coralsmith.detection.decode import decode_detections
 from coralsmith.detection.detections import Detections
 from coralsmith.detection.feeding import model_input
 from coralsmith.detection.head import DetectionHead
 from coralsmith.detection.postprocess_op import find_postprocess_op
 from coralsmith.detection.preprocess import fit, resize_image
-from coralsmith.edgetpu.package import is_edgetpu_operator
 from coralsmith.errors import DetectionHeadError, UnsupportedModelError
 from coralsmith.graph import Array, Graph
 from coralsmith.graph.executor import Executor, as_real

@@ -7,7 +7,7 @@ their declaration; an absent field has its default value.
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import Any, Final
 
 _VTABLE_HEADER: Final = 4
 _MAX_VECTOR: Final = 65_536
@@ -51,6 +51,30 @@ class Table:
         position = self._field(field)
         return self._content[:0] if position is None else self._bytes(self._follow(position))
 
+    def floating(self, field: int, default: float = 0.0) -> float:
+        """A 32-bit floating-point field."""
+        position = self._field(field)
+        value: float = default if position is None else _unpack("<f", self._content, position)
+        return value
+
+    def text(self, field: int) -> str:
+        """A string; bytes that are no UTF-8 are replaced."""
+        return bytes(self.content(field)).decode("utf-8", "replace")
+
+    def table(self, field: int) -> Table | None:
+        """A table, or the table of a union; None where absent."""
+        position = self._field(field)
+        return None if position is None else Table(self._content, self._follow(position))
+
+    def integers(self, field: int, layout: str) -> tuple[int, ...]:
+        """A vector of scalars of the `struct` layout."""
+        position = self._field(field)
+        if position is None:
+            return ()
+        size = struct.calcsize(layout)
+        start, length = self._vector(position, size)
+        return tuple(_unpack(layout, self._content, start + size * i) for i in range(length))
+
     def contents(self, field: int) -> list[memoryview]:
         """A vector of strings."""
         return [self._bytes(target) for target in self._targets(field)]
@@ -70,14 +94,20 @@ class Table:
         position = self._field(field)
         if position is None:
             return []
+        start, length = self._vector(position, 4)
+        return [self._follow(start + 4 * i) for i in range(length)]
+
+    def _vector(self, position: int, element_size: int) -> tuple[int, int]:
+        """Where the elements of a vector start, and how many there are."""
         start = self._follow(position)
         length = _unpack("<I", self._content, start)
-        if length > _MAX_VECTOR or start + 4 + 4 * length > len(self._content):
+        if length > _MAX_VECTOR or start + 4 + element_size * length > len(self._content):
             raise FlatbufferError(f"a vector of {length} elements does not fit into the buffer")
-        return [self._follow(start + 4 + 4 * i) for i in range(length)]
+        return start + 4, length
 
     def _follow(self, position: int) -> int:
-        return position + _unpack("<I", self._content, position)
+        offset: int = _unpack("<I", self._content, position)
+        return position + offset
 
     def _bytes(self, start: int) -> memoryview:
         length = _unpack("<I", self._content, start)
@@ -86,8 +116,7 @@ class Table:
         return self._content[start + 4 : start + 4 + length]
 
 
-def _unpack(layout: str, content: memoryview, position: int) -> int:
+def _unpack(layout: str, content: memoryview, position: int) -> Any:
     if position < 0 or position + struct.calcsize(layout) > len(content):
         raise FlatbufferError(f"offset {position} lies outside the buffer")
-    value: int = struct.unpack_from(layout, content, position)[0]
-    return value
+    return struct.unpack_from(layout, content, position)[0]

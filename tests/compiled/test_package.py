@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coralsmith.edgetpu.package import read_compiled, read_package
+from coralsmith.compiled.package import read_compiled, read_package
 from coralsmith.errors import MalformedModelError
 from coralsmith.graph.reader import read_tflite
 

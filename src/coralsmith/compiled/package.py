@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from coralsmith.edgetpu.flatbuffer import FlatbufferError, Table
+from coralsmith.compiled.executable import Executable, read_executable
+from coralsmith.compiled.flatbuffer import FlatbufferError, Table
 from coralsmith.errors import MalformedModelError
 from coralsmith.graph.flexbuffer import FLEXBUFFER_DAMAGE, flexbuffer_map
 from coralsmith.graph.model import Graph, Op
@@ -20,20 +21,8 @@ CUSTOM_OPERATOR: Final = "edgetpu-custom-op"
 
 _PACKAGE_KEY: Final = "4"
 _PACKAGE_IDENTIFIER: Final = b"DWN1"
-_EXECUTABLE_KINDS: Final = ("STAND_ALONE", "PARAMETER_CACHING", "EXECUTION_ONLY")
-
-
-@dataclass(frozen=True)
-class Executable:
-    """One program for the chip.
-
-    Attributes:
-        kind: STAND_ALONE, PARAMETER_CACHING or EXECUTION_ONLY.
-        parameter_bytes: Size of the parameters it brings along.
-    """
-
-    kind: str
-    parameter_bytes: int
+_CHIPS_KEY: Final = "6"
+_MOST_CHIPS: Final = 64
 
 
 @dataclass(frozen=True)
@@ -42,21 +31,33 @@ class Package:
 
     Attributes:
         min_runtime: Oldest runtime version that takes it: 10 for compiler 1.0, 14 for 16.0 unless `-m` said else.
-        executables: Its programs.
+        executables: Its programs, in the order of the file: EXECUTION_ONLY before PARAMETER_CACHING.
+        compiler: What the compiler calls itself; never more than "cl/" and a number.
+        model: Identifier of the model; empty in all published files.
+        virtual_chip: 0 for one chip.
+        chips: Chip numbers from the options of the custom operator; 18 is the Edge TPU. Empty in older files.
     """
 
     min_runtime: int
     executables: tuple[Executable, ...]
+    compiler: str = ""
+    model: str = ""
+    virtual_chip: int = 0
+    chips: tuple[int, ...] = ()
+
+    def executable(self, kind: str) -> Executable | None:
+        """The first executable of a kind; None where there is none."""
+        return next((e for e in self.executables if e.kind == kind), None)
 
     @property
     def on_chip_bytes(self) -> int:
         """Parameters loaded once and cached on the chip."""
-        return sum(e.parameter_bytes for e in self.executables if e.kind == "PARAMETER_CACHING")
+        return sum(len(e.parameters) for e in self.executables if e.kind == "PARAMETER_CACHING")
 
     @property
     def streamed_bytes(self) -> int:
         """Parameters sent with every inference."""
-        return sum(e.parameter_bytes for e in self.executables if e.kind != "PARAMETER_CACHING")
+        return sum(len(e.parameters) for e in self.executables if e.kind != "PARAMETER_CACHING")
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,8 @@ def read_package(custom_options: bytes) -> Package:
         MalformedModelError: It is no such map, or the package is damaged.
     """
     try:
-        content = flexbuffer_map(custom_options)[_PACKAGE_KEY].AsStringBytes
-        return _package(memoryview(content))
+        options = flexbuffer_map(custom_options)
+        return _package(memoryview(options[_PACKAGE_KEY].AsStringBytes), _chips(options))
     except FLEXBUFFER_DAMAGE as error:
         raise MalformedModelError(
             f"The Edge TPU package of a custom operator cannot be read: {error}.",
@@ -110,17 +111,27 @@ def read_package(custom_options: bytes) -> Package:
         ) from error
 
 
-def _package(content: memoryview) -> Package:
+def _chips(options: Any) -> tuple[int, ...]:
+    """The numbers of the chips, which older compilers leave out."""
+    if _CHIPS_KEY not in [key.AsKey for key in options.Keys]:
+        return ()
+    chips = options[_CHIPS_KEY].AsVector
+    if len(chips) > _MOST_CHIPS:
+        raise FlatbufferError(f"it names {len(chips)} chips")
+    return tuple(int(chips[i].AsInt) for i in range(len(chips)))
+
+
+def _package(content: memoryview, chips: tuple[int, ...]) -> Package:
     package = Table.root(content, _PACKAGE_IDENTIFIER)
     multi_executable = Table.root(package.content(1))
-    executables = tuple(_executable(Table.root(one)) for one in multi_executable.contents(0))
+    executables = tuple(read_executable(Table.root(one)) for one in multi_executable.contents(0))
     if not executables:
         raise FlatbufferError("it holds no executable")
-    return Package(package.integer(0, "<i"), executables)
-
-
-def _executable(table: Table) -> Executable:
-    kind = table.integer(13, "<h")
-    if not 0 <= kind < len(_EXECUTABLE_KINDS):
-        raise FlatbufferError(f"an executable has the unknown type {kind}")
-    return Executable(_EXECUTABLE_KINDS[kind], len(table.content(6)))
+    return Package(
+        min_runtime=package.integer(0, "<i"),
+        executables=executables,
+        compiler=package.text(4),
+        model=package.text(7),
+        virtual_chip=package.integer(5, "<i"),
+        chips=chips,
+    )

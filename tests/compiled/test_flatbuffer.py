@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coralsmith.edgetpu.flatbuffer import FlatbufferError, Table
+from coralsmith.compiled.flatbuffer import FlatbufferError, Table
 
 
 def build(number: int, blob: bytes, strings: list[bytes]) -> bytes:
