@@ -12,11 +12,23 @@ from coralsmith.progress import SILENT, Progress
 
 
 def check(
-    model: str | Path, *, min_runtime: int = 14, trust: bool = False, progress: Progress = SILENT
+    model: str | Path,
+    *,
+    min_runtime: int = 14,
+    all_partitions: bool = False,
+    trust: bool = False,
+    progress: Progress = SILENT,
 ) -> CheckReport:
     """Foretell what the Edge TPU compiler will do with a model, operator by operator.
 
     A `.tflite` file is judged as it is; a model in a training format as the int8 model it would become.
+
+    Args:
+        model: A model in any source format.
+        min_runtime: Oldest Edge TPU runtime that must run the compiled model, 10 to 14.
+        all_partitions: Predict the compiler's `--enable_multiple_subgraphs`, which maps every partition.
+        trust: Run code that the model file brings along.
+        progress: Told about the import of a training format.
 
     Raises:
         InputError: The model cannot be read.
@@ -30,4 +42,10 @@ def check(
         from coralsmith.importers.importing import import_model
 
         graph = import_model(path, trust=trust, progress=progress).graph
-    return check_graph(graph, model=str(model), min_runtime=min_runtime, as_if_quantized=not is_tflite)
+    return check_graph(
+        graph,
+        model=str(model),
+        min_runtime=min_runtime,
+        as_if_quantized=not is_tflite,
+        all_partitions=all_partitions,
+    )

@@ -150,6 +150,9 @@ def convert(
 def check(
     model: Annotated[Path, typer.Argument(help="A model in any source format; .tflite needs no framework.")],
     min_runtime: MinRuntime = 14,
+    all_partitions: Annotated[
+        bool, typer.Option("--all-partitions", help="Predict the compiler's -a: every partition is mapped.")
+    ] = False,
     trust: Trust = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -163,7 +166,7 @@ def check(
 
     is_quick = model.suffix == ".tflite"  # over before a progress bar could be shown
     with _progress(quiet or json or is_quick) as progress:
-        report = run(model, min_runtime=min_runtime, trust=trust, progress=progress)
+        report = run(model, min_runtime=min_runtime, all_partitions=all_partitions, trust=trust, progress=progress)
     if json:
         _print_json(report)
     elif not quiet:

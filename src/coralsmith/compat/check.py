@@ -7,22 +7,26 @@ from typing import Final
 
 from coralsmith.compat.fates import Prediction, predict
 from coralsmith.compat.model_rules import computes_in_float, model_findings
-from coralsmith.compat.report import SCHEMA, CheckReport, Latency
+from coralsmith.compat.operator_findings import operator_findings, partition_findings
+from coralsmith.compat.report import SCHEMA, AllPartitions, CheckReport, Latency
 from coralsmith.compiled.package import is_edgetpu_operator
 from coralsmith.edgetpu.memory import parameter_memory
-from coralsmith.edgetpu.rules import rule, rule_book
-from coralsmith.edgetpu.support import NEWEST_RUNTIME, Verdict, supported
+from coralsmith.edgetpu.rules import rule
+from coralsmith.edgetpu.support import NEWEST_RUNTIME, OLDEST_RUNTIME, Verdict, supported
 from coralsmith.errors import UnsupportedModelError, UsageError
 from coralsmith.findings import Finding, gravest_first
-from coralsmith.graph.model import Graph, Op, Tensor
-
-OLDEST_RUNTIME: Final = 10
+from coralsmith.graph.model import Graph
 
 _NOT_ESTIMATED: Final = Latency(usb=None, pcie=None, evidence="not estimated in this release")
 
 
 def check_graph(
-    graph: Graph, *, model: str = "", min_runtime: int = NEWEST_RUNTIME, as_if_quantized: bool = False
+    graph: Graph,
+    *,
+    model: str = "",
+    min_runtime: int = NEWEST_RUNTIME,
+    as_if_quantized: bool = False,
+    all_partitions: bool = False,
 ) -> CheckReport:
     """Foretell what the Edge TPU compiler will do with a model.
 
@@ -34,6 +38,7 @@ def check_graph(
         model: Name of the model for the report.
         min_runtime: Oldest Edge TPU runtime that must run the compiled model, 10 to 14.
         as_if_quantized: The model is going to be quantized, so that being float is no reason to refuse it.
+        all_partitions: The compiler is told to map every partition (`--enable_multiple_subgraphs`).
 
     Returns:
         Every operator's fate, parameter memory, and findings.
@@ -53,13 +58,13 @@ def check_graph(
     if is_float:
         graph = _with_plain_weights(graph)
     verdicts = [supported(op, min_runtime, as_if_quantized=is_float) for op in graph.ops]
-    prediction = predict(graph, verdicts)
+    prediction = predict(graph, verdicts, all_partitions=all_partitions)
     mapped = [fate.index for fate in prediction.fates if fate.target == "edgetpu"]
     findings = [
         *_float_findings(is_float, as_if_quantized),
         *model_findings(graph, as_file=not is_float),
-        *_operator_findings(graph, verdicts),
-        *_partition_findings(graph, prediction),
+        *partition_findings(graph, verdicts, prediction, all_partitions=all_partitions),
+        *operator_findings(graph, verdicts, prediction),
     ]
     targets = [fate.target for fate in prediction.fates]
     return CheckReport(
@@ -69,7 +74,9 @@ def check_graph(
         ops_edgetpu=targets.count("edgetpu"),
         ops_cpu=targets.count("cpu"),
         ops_unknown=targets.count("unknown"),
-        partitions=prediction.partitions,
+        ops_stranded=prediction.stranded,
+        partitions=len(prediction.partition_sizes),
+        all_partitions=_all_partitions(verdicts, prediction, asked=all_partitions),
         ops=prediction.fates,
         parameters=parameter_memory(graph, mapped, as_if_quantized=is_float),
         latency_ms=_NOT_ESTIMATED,
@@ -93,41 +100,14 @@ def _float_findings(is_float: bool, as_if_quantized: bool) -> Iterator[Finding]:
             yield rule("not-quantized").finding()
 
 
-def _operator_findings(graph: Graph, verdicts: Sequence[Verdict]) -> Iterator[Finding]:
-    """One finding for each operator that is not surely supported; one in all for rules about the model."""
-    readers = graph.consumers()
-    told: set[str] = set()
-    for op, verdict in zip(graph.ops, verdicts, strict=True):
-        broken = verdict.rule
-        if broken is None or broken.id in told:
-            continue
-        if broken.scope == "model":
-            told.add(broken.id)
-        yield broken.finding(
-            op=None if broken.scope == "model" else op.name,
-            measured=verdict.measured or None,
-            severity="info" if _is_normal(graph, op, readers) else None,
-            fix=verdict.fix,
-            evidence=verdict.evidence,
-        )
-
-
-def _is_normal(graph: Graph, op: Op, readers: dict[Tensor, list[Op]]) -> bool:
-    """Whether the operator stays on the CPU in every model of its sort: float ends, and detection at the end."""
-    if op.kind == "CUSTOM":
-        return op.custom_code in rule_book().known_custom_operators
-    if op.kind == "QUANTIZE":
-        return op.inputs[0] in graph.inputs and op.inputs[0].is_float
-    if op.kind == "DEQUANTIZE":
-        following = [reader for tensor in op.outputs for reader in readers.get(tensor, [])]
-        return all(reader.kind == "CUSTOM" for reader in following)
-    return False
-
-
-def _partition_findings(graph: Graph, prediction: Prediction) -> Iterator[Finding]:
-    if all(fate.target == "cpu" for fate in prediction.fates):
-        yield rule("nothing-mapped").finding(measured=f"0 of {len(prediction.fates)} operators")
-    if prediction.stranded:
-        blocker = None if prediction.blocker is None else graph.ops[prediction.blocker].name
-        count = len(prediction.stranded)
-        yield rule("more-than-one-subgraph").finding(op=blocker, measured=f"{count} operators")
+def _all_partitions(verdicts: Sequence[Verdict], prediction: Prediction, *, asked: bool) -> AllPartitions:
+    """With -a every supported operator is mapped, whatever it depends on."""
+    support = [verdict.supported for verdict in verdicts]
+    return AllPartitions(
+        asked=asked,
+        ops_edgetpu=support.count(True),
+        ops_cpu=support.count(False),
+        ops_unknown=support.count(None),
+        custom_operators=None if None in support else len(prediction.partition_sizes),
+        sizes=prediction.partition_sizes,
+    )

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from coralsmith.compat.consequences import (
+    SmallFirstPartition,
+    blockers,
+    small_first_partition,
+    stranded_by,
+    undecided_by,
+)
 from coralsmith.compat.report import OpFate
 from coralsmith.edgetpu.partition import Subset, mapped_operators, partition
-from coralsmith.edgetpu.rules import rule
+from coralsmith.edgetpu.rules import rule, rule_book
 from coralsmith.edgetpu.statuses import MAPPED
 from coralsmith.edgetpu.support import UNKNOWN, Verdict
 from coralsmith.graph.model import Graph
+
+# Operators that the compiler's logs call so wherever they stand.
+_ALWAYS_OF_A_DATA_TYPE: Final = ("CUSTOM", "DEQUANTIZE")
 
 
 @dataclass(frozen=True)
@@ -19,18 +31,23 @@ class Prediction:
 
     Attributes:
         fates: Every operator, in execution order.
-        partitions: Edge TPU partitions, if every operator of unknown support were supported.
-        stranded: Indices of operators that the Edge TPU takes but that stay on the CPU because of others.
-        blocker: Index of the first unsupported operator behind the mapped partition, if any is stranded by it.
+        partition_sizes: Operators of each Edge TPU partition in the order they run, if every operator of unknown
+            support were supported.
+        stranded: How many operators that the Edge TPU takes stay on the CPU because of others.
+        stranded_by: That number by the index of the operator that is the first to keep them there.
+        undecided_by: How many operators are of unknown fate because of one of unknown support, by its index.
+        small_first: That a later partition is larger than the one the compiler maps; None where it is not.
     """
 
     fates: list[OpFate]
-    partitions: int
-    stranded: list[int]
-    blocker: int | None
+    partition_sizes: list[int]
+    stranded: int
+    stranded_by: Mapping[int, int]
+    undecided_by: Mapping[int, int]
+    small_first: SmallFirstPartition | None
 
 
-def predict(graph: Graph, verdicts: Sequence[Verdict]) -> Prediction:
+def predict(graph: Graph, verdicts: Sequence[Verdict], *, all_partitions: bool = False) -> Prediction:
     """Partition the graph as the compiler does.
 
     An operator of unknown support makes those unknown whose fate depends on it.
@@ -38,34 +55,50 @@ def predict(graph: Graph, verdicts: Sequence[Verdict]) -> Prediction:
     Args:
         graph: A verified graph.
         verdicts: For each operator what the Edge TPU makes of it for itself.
+        all_partitions: The compiler is told to map every partition, not the first one only.
     """
-    mapped = mapped_operators(graph, [verdict.supported for verdict in verdicts])
-    fates = [_fate(graph, index, verdict, mapped[index]) for index, verdict in enumerate(verdicts)]
-    stranded = [f.index for f in fates if f.target == "cpu" and verdicts[f.index].supported is not False]
-    subsets = partition(graph, [verdict.supported is not False for verdict in verdicts])
+    support = [verdict.supported for verdict in verdicts]
+    hopeful = partition(graph, [answer is not False for answer in support])
+    fearful = partition(graph, [answer is True for answer in support]) if None in support else hopeful
+    behind = blockers(graph, hopeful)
+    mapped = support if all_partitions else mapped_operators(graph, support)
+    fates = [
+        _fate(graph, index, verdict, mapped[index], is_behind=behind.get(index, index) != index)
+        for index, verdict in enumerate(verdicts)
+    ]
+    stranded = [fate.index for fate in fates if fate.target == "cpu" and support[fate.index] is not False]
+    unknown = {index for index, answer in enumerate(support) if answer is None}
+    undecided = [fate.index for fate in fates if fate.target == "unknown" and fate.index not in unknown]
     return Prediction(
         fates,
-        partitions=sum(subset.supported for subset in subsets),
-        stranded=stranded,
-        blocker=_blocker(subsets) if stranded else None,
+        partition_sizes=_sizes(hopeful),
+        stranded=len(stranded),
+        stranded_by=stranded_by(behind, stranded),
+        undecided_by=undecided_by(graph, unknown, undecided) if undecided else Counter(),
+        small_first=None if all_partitions else small_first_partition(graph, hopeful, fearful),
     )
 
 
-def _fate(graph: Graph, index: int, verdict: Verdict, is_mapped: bool | None) -> OpFate:
+def _sizes(subsets: Sequence[Subset]) -> list[int]:
+    return [len(subset.ops) for subset in subsets if subset.supported]
+
+
+def _fate(graph: Graph, index: int, verdict: Verdict, is_mapped: bool | None, *, is_behind: bool) -> OpFate:
     op = graph.ops[index]
     own_rule = verdict.rule.id if verdict.rule else None
-    if is_mapped:
-        return OpFate(index, op.kind, op.name, "edgetpu", MAPPED, None)
-    if verdict.supported is False:
-        return OpFate(index, op.kind, op.name, "cpu", verdict.status, own_rule)
     stranded = rule("more-than-one-subgraph")
+    if is_mapped:
+        others = _other_statuses("later-partition") if is_behind else []
+        return OpFate(index, op.kind, op.name, "edgetpu", MAPPED, None, others)
+    if verdict.supported is False:
+        is_float = own_rule == "unsupported-data-type" and op.kind not in _ALWAYS_OF_A_DATA_TYPE
+        others = _other_statuses("float-behind-cpu") if is_float and is_behind else []
+        return OpFate(index, op.kind, op.name, "cpu", verdict.status, own_rule, others)
     if is_mapped is None:
-        return OpFate(index, op.kind, op.name, "unknown", UNKNOWN, own_rule or stranded.id)
-    return OpFate(index, op.kind, op.name, "cpu", stranded.status, stranded.id)
+        return OpFate(index, op.kind, op.name, "unknown", UNKNOWN, own_rule or stranded.id, [])
+    others = _other_statuses("stranded-quantize") if op.kind == "QUANTIZE" else []
+    return OpFate(index, op.kind, op.name, "cpu", stranded.status, stranded.id, others)
 
 
-def _blocker(subsets: Sequence[Subset]) -> int | None:
-    """The first operator of the unsupported subset that follows the mapped one."""
-    mapped = next((position for position, subset in enumerate(subsets) if subset.supported), len(subsets))
-    following = subsets[mapped + 1 : mapped + 2]
-    return following[0].ops[0] if following else None
+def _other_statuses(case: str) -> list[str]:
+    return list(rule_book().other_statuses[case].statuses)

@@ -12,9 +12,11 @@ from coralsmith.edgetpu.rules import rule, rule_book
 from coralsmith.findings import Finding
 from coralsmith.graph.model import Graph, Op, Tensor
 from coralsmith.graph.operators import OPERATORS
+from coralsmith.graph.schema import OPERATOR_CODES
 from coralsmith.graph.versions import COMPILER_LIMITS
 
 _EIGHT_BITS: Final = (np.dtype(np.int8), np.dtype(np.uint8))
+_INDICES: Final = (np.dtype(np.int32), np.dtype(np.int64))
 _WEIGHTED: Final = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 
 # Inputs from which an operator takes its output's shape: computed ones make the shape dynamic.
@@ -22,6 +24,10 @@ _SHAPE_ROLES: Final = frozenset(
     {"shape", "size", "sizes", "paddings", "output_shape", "begin", "end", "strides", "multiples", "dims", "axis",
      "permutation"}
 )  # fmt: skip
+
+# Operators whose kernels turn the bounds of their activation into integers when a model is loaded, and the bounds.
+_BOUNDED_BY_INTEGERS: Final = frozenset({*_WEIGHTED, "ADD", "SUB", "MUL"})
+_LARGEST_BOUND: Final = {"RELU6": 6.0, "RELU_N1_TO_1": 1.0}
 
 # TFLite compared scales to one part in a million (tensorflow/tensorflow #30173).
 _SCALE_TOLERANCE: Final = 1e-6
@@ -46,27 +52,76 @@ def model_findings(graph: Graph, *, as_file: bool) -> list[Finding]:
     return [finding for check in checks for finding in check(graph)]
 
 
+def told_of(graph: Graph) -> set[Op]:
+    """Operators of which a finding about the whole model tells already: it is refused because of them."""
+    refused = {op for op in graph.ops if _is_unknown_custom(op) or _is_too_new(op) or _is_unreadable(op)}
+    return refused | _shape_arithmetic(graph)
+
+
 def _unknown_custom_operators(graph: Graph) -> Iterator[Finding]:
-    for op in graph.ops:
-        if op.kind == "CUSTOM" and op.custom_code not in rule_book().known_custom_operators:
-            yield rule("unknown-custom-operator").finding(op=op.name, measured=op.custom_code)
+    for op in filter(_is_unknown_custom, graph.ops):
+        yield rule("unknown-custom-operator").finding(op=op.name, measured=op.custom_code)
+
+
+def _is_unknown_custom(op: Op) -> bool:
+    return op.kind == "CUSTOM" and op.custom_code not in rule_book().known_custom_operators
 
 
 def _too_new_operators(graph: Graph) -> Iterator[Finding]:
-    from coralsmith.graph.schema import OPERATOR_CODES
+    for op in filter(_is_too_new, graph.ops):
+        yield rule("operator-too-new").finding(op=op.name, measured=f"{op.kind} ({OPERATOR_CODES[op.kind]})")
 
-    for op in graph.ops:
-        code = OPERATOR_CODES[op.kind]
-        if code >= rule_book().first_unknown_builtin:
-            yield rule("operator-too-new").finding(op=op.name, measured=f"{op.kind} ({code})")
+
+def _is_too_new(op: Op) -> bool:
+    return OPERATOR_CODES[op.kind] >= rule_book().first_unknown_builtin
 
 
 def _dynamic_shapes(graph: Graph) -> Iterator[Finding]:
     dynamic = [op for op in graph.ops if any(not t.is_constant for t in _shape_inputs(op))]
     if dynamic:
+        computing = len(_shape_arithmetic(graph)) - len(dynamic)
+        measured = f"{len(dynamic)} operators, the first a {dynamic[0].kind}"
         yield rule("dynamic-shape").finding(
-            op=dynamic[0].name, measured=f"{len(dynamic)} operators, the first a {dynamic[0].kind}"
+            op=dynamic[0].name, measured=f"{measured}; {computing} compute the shapes" if computing else measured
         )
+
+
+def _shape_arithmetic(graph: Graph) -> set[Op]:
+    """The operators that take a computed shape, and those that compute nothing but such shapes."""
+    producers = graph.producers()
+    found = {op for op in graph.ops if any(not tensor.is_constant for tensor in _shape_inputs(op))}
+    waiting = [tensor for op in found for tensor in _shape_inputs(op)]
+    while waiting:
+        op = producers.get(waiting.pop())
+        if op is not None and op not in found and all(tensor.dtype in _INDICES for tensor in op.outputs):
+            found.add(op)
+            waiting += [tensor for tensor in op.inputs if tensor is not None and tensor.dtype in _INDICES]
+    return found
+
+
+def _unused_operators(graph: Graph) -> Iterator[Finding]:
+    needed = set(graph.outputs)
+    unused: list[Op] = []
+    for op in reversed(graph.ops):
+        if any(tensor in needed for tensor in op.outputs):
+            needed.update(tensor for tensor in op.inputs if tensor is not None)
+        else:
+            unused.append(op)
+    if unused:
+        yield rule("unused-operator").finding(
+            op=unused[-1].name, measured=f"{len(unused)} of {len(graph.ops)}, the first a {unused[-1].kind}"
+        )
+
+
+def _overflowing_activations(graph: Graph) -> Iterator[Finding]:
+    for op in graph.ops:
+        activation = op.attributes.get("fused_activation_function", "NONE")
+        bound = _LARGEST_BOUND.get(str(activation), 0.0) if op.kind in _BOUNDED_BY_INTEGERS else 0.0
+        quant = op.output.quant if bound else None
+        if quant is not None and np.rint(np.float32(bound) / quant.scale[0]) > np.iinfo(np.int32).max:
+            yield rule("activation-overflow").finding(
+                op=op.name, measured=f"{activation} at a scale of {quant.scale[0]:.2g}"
+            )
 
 
 def _shape_inputs(op: Op) -> Iterator[Tensor]:
@@ -115,13 +170,16 @@ def _shape_signatures(graph: Graph) -> Iterator[Finding]:
 
 
 def _unreadable_versions(graph: Graph) -> Iterator[Finding]:
-    for op in graph.ops:
-        limit, facts = COMPILER_LIMITS.get(op.kind), rule_book().operators.get(op.kind)
-        left_on_cpu = facts is not None and op.version in facts.cpu_versions
-        if limit is not None and op.version is not None and op.version > limit.newest > 0 and not left_on_cpu:
-            yield rule("operation-version-unreadable").finding(
-                op=op.name, measured=f"{op.kind} version {op.version}", evidence=limit.evidence
-            )
+    for op in filter(_is_unreadable, graph.ops):
+        yield rule("operation-version-unreadable").finding(
+            op=op.name, measured=f"{op.kind} version {op.version}", evidence=COMPILER_LIMITS[op.kind].evidence
+        )
+
+
+def _is_unreadable(op: Op) -> bool:
+    limit, facts = COMPILER_LIMITS.get(op.kind), rule_book().operators.get(op.kind)
+    left_on_cpu = facts is not None and op.version in facts.cpu_versions
+    return limit is not None and op.version is not None and op.version > limit.newest > 0 and not left_on_cpu
 
 
 def _biases(graph: Graph) -> Iterator[Finding]:
@@ -164,6 +222,7 @@ _OF_ANY_MODEL: Final[Sequence[Check]] = (
     _dynamic_shapes,
     _padding_before_add,
     _costly_flattens,
+    _unused_operators,
 )
 
 _OF_A_FILE: Final[Sequence[Check]] = (
@@ -173,5 +232,6 @@ _OF_A_FILE: Final[Sequence[Check]] = (
     _shape_signatures,
     _unreadable_versions,
     _biases,
+    _overflowing_activations,
     _per_channel_dense,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from coralsmith.edgetpu.memory import ParameterMemory
@@ -24,6 +24,7 @@ class OpFate:
         target: "edgetpu", "cpu" or "unknown".
         status: The compiler's words for it where it has them.
         rule: The rule that keeps it off the Edge TPU or leaves it unknown; None where it is mapped.
+        other_statuses: Other words that the compiler was seen to use for such an operator.
     """
 
     index: int
@@ -32,6 +33,28 @@ class OpFate:
     target: Target
     status: str
     rule: str | None
+    other_statuses: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class AllPartitions:
+    """What the compiler maps with `--enable_multiple_subgraphs` (-a): every Edge TPU partition.
+
+    Attributes:
+        asked: Whether the prediction of the report is the one for this; else it is for the first partition only.
+        ops_edgetpu: Operators that would run on the Edge TPU.
+        ops_cpu: Operators that would run on the CPU.
+        ops_unknown: Operators of which that is not known.
+        custom_operators: Edge TPU custom operators in the compiled model; None where unknown operators decide it.
+        sizes: Operators of each Edge TPU partition in the order they run; unknown operators count as supported.
+    """
+
+    asked: bool
+    ops_edgetpu: int
+    ops_cpu: int
+    ops_unknown: int
+    custom_operators: int | None
+    sizes: list[int]
 
 
 @dataclass(frozen=True)
@@ -63,7 +86,9 @@ class CheckReport:
         ops_edgetpu: Operators that will run on the Edge TPU.
         ops_cpu: Operators that will run on the CPU.
         ops_unknown: Operators of which that is not known.
+        ops_stranded: Operators on the CPU that the Edge TPU would take, were it not for others.
         partitions: Edge TPU partitions of the graph; the compiler maps the first one only unless asked for all.
+        all_partitions: What the compiler would map if asked for all.
         ops: Every operator, in execution order.
         parameters: Parameter memory of the operators on the Edge TPU.
         latency_ms: Latency of one inference.
@@ -76,7 +101,9 @@ class CheckReport:
     ops_edgetpu: int
     ops_cpu: int
     ops_unknown: int
+    ops_stranded: int
     partitions: int
+    all_partitions: AllPartitions
     ops: list[OpFate]
     parameters: ParameterMemory
     latency_ms: Latency

@@ -1,4 +1,4 @@
-"""The conditions of the operator rules: one small function measures each, the limits are in `rules.json`.
+"""The conditions of the operator rules: one small function measures each, the limits are in `rules/`.
 
 There are two sorts. A fault says in words what is wrong, or None. A quantity is a number that the rule compares
 with what was seen on the Edge TPU and what is known to be refused.
@@ -29,8 +29,10 @@ class Violation:
     certain: bool
 
 
-def violation(op: Op, rule: Rule) -> Violation | None:
-    """How `op` breaks `rule`, or None if it keeps it."""
+def violation(op: Op, rule: Rule, min_runtime: int) -> Violation | None:
+    """How `op` breaks `rule` in a model for runtimes from `min_runtime` on, or None if it keeps it."""
+    if rule.before_runtime is not None and min_runtime >= rule.before_runtime:
+        return None
     if rule.id in FAULTS:
         fault = FAULTS[rule.id](op)
         return None if fault is None else Violation(fault, certain=not rule.uncertain)
@@ -38,7 +40,7 @@ def violation(op: Op, rule: Rule) -> Violation | None:
     if rule.mapped_up_to is None or value <= rule.mapped_up_to:
         return None
     refused = rule.refused_from is not None and value >= rule.refused_from
-    return Violation(f"{value:g} {rule.unit}", certain=refused)
+    return Violation(rule.measured(value), certain=refused)
 
 
 def _parameter_not_constant(op: Op) -> str | None:
@@ -62,6 +64,10 @@ def _concatenated_constant(op: Op) -> str | None:
     if not constants or (len(op.inputs) == 2 and all(_is_zero(constant) for constant in constants)):
         return None
     return f"{len(op.inputs)} inputs, {len(constants)} of them constant"
+
+
+def _output_size(op: Op) -> float:
+    return op.output.elements
 
 
 def _weights_format(op: Op) -> str | None:
@@ -92,19 +98,45 @@ def _mean_area(op: Op) -> float:
     return float(np.prod([shape[axis] for axis in _axes(op) if axis < len(shape) - 1]))
 
 
+def _mean_size(op: Op) -> float:
+    return op.required_input("input").elements
+
+
+def _mean_over_channels(op: Op) -> str | None:
+    shape = op.required_input("input").shape
+    other = [axis for axis in _axes(op) if shape[axis] > 1 and axis not in (len(shape) - 3, len(shape) - 2)]
+    return f"axis {other[0]} of {list(shape)}" if other else None
+
+
 def _padded_batch(op: Op) -> str | None:
     paddings = op.required_input("paddings").data
     batch = [] if paddings is None else paddings[:1].ravel().tolist()
     return str(batch) if any(batch) else None
 
 
+def _padded_channels(op: Op) -> str | None:
+    paddings = op.required_input("paddings").data
+    channels = [] if paddings is None else paddings[-1:].ravel().tolist()
+    return str(channels) if any(channels) else None
+
+
+def _reshape_size(op: Op) -> float:
+    return 0 if _is_head_reshape(op) else op.output.elements
+
+
+def _head_reshape_size(op: Op) -> float:
+    return op.output.elements if _is_head_reshape(op) else 0
+
+
+def _is_head_reshape(op: Op) -> bool:
+    """Whether a map [1, h, w, a * k] becomes the rows [1, h * w * a, k] of a detector's head."""
+    before, after = op.required_input("input").shape, tuple(size for size in op.output.shape if size > 1)
+    return len(before) == 4 and len(after) == 2 and after[0] > before[1] and before[-1] % after[1] == 0
+
+
 def _resize_factor(op: Op) -> float:
     before, after = op.required_input("input").shape, op.output.shape
     return max((new / max(old, 1) for old, new in zip(before[1:3], after[1:3], strict=False)), default=1.0)
-
-
-def _softmax_size(op: Op) -> float:
-    return op.output.elements
 
 
 def _split_batch(op: Op) -> str | None:
@@ -126,6 +158,17 @@ def _strided_slice_stride(op: Op) -> str | None:
 def _strided_slice_mask(op: Op) -> str | None:
     masks = {name: op.attributes.get(name) for name in ("ellipsis_mask", "new_axis_mask")}
     return ", ".join(f"{name} {value}" for name, value in masks.items() if value) or None
+
+
+def _tile_layout(op: Op) -> str | None:
+    before, after = op.required_input("input").shape, op.output.shape
+    position = (*(1 for _ in before[:-1]), *before[-1:])
+    return None if before == position and before[-1:] == after[-1:] else f"{list(before)} to {list(after)}"
+
+
+def _feature_width(op: Op) -> float:
+    source = op.inputs[0] if op.inputs else None
+    return 0 if source is None or not source.shape else source.shape[-1]
 
 
 def _prelu_alpha(op: Op) -> str | None:
@@ -159,19 +202,29 @@ FAULTS: Final[dict[str, Callable[[Op], str | None]]] = {
     "dense-output-rank": _output_rank,
     "reduced-batch": _reduced_batch,
     "reduced-depth": _reduced_depth,
+    "mean-axes-runtime": _mean_over_channels,
     "padded-batch": _padded_batch,
+    "padded-channels-runtime": _padded_channels,
     "softmax-rank": _output_rank,
     "split-batch": _split_batch,
     "squeeze-layout": _squeeze_layout,
     "strided-slice-stride": _strided_slice_stride,
     "strided-slice-mask": _strided_slice_mask,
     "prelu-alpha": _prelu_alpha,
+    "tile-layout": _tile_layout,
 }
 
 QUANTITIES: Final[dict[str, Callable[[Op], float]]] = {
+    "concatenation-size": _output_size,
     "dense-width": _dense_width,
+    "head-reshape-size": _head_reshape_size,
+    "lstm-width": _feature_width,
     "mean-area": _mean_area,
-    "resize-factor": _resize_factor,
+    "mean-size": _mean_size,
     "nearest-resize-factor": _resize_factor,
-    "softmax-size": _softmax_size,
+    "nearest-resize-size": _output_size,
+    "reshape-size": _reshape_size,
+    "resize-factor": _resize_factor,
+    "resize-size": _output_size,
+    "softmax-size": _output_size,
 }

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from coralsmith.graph.model import Graph, Tensor
+from coralsmith.graph.model import Graph
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,8 @@ def partition(graph: Graph, supported: Sequence[bool]) -> list[Subset]:
 def mapped_operators(graph: Graph, supported: Sequence[bool | None]) -> list[bool | None]:
     """Whether each operator is in the first supported subset, where some operators may be of unknown support.
 
-    The first operator of a graph is always ready, so it decides the sort of the first subset. If it is
-    unsupported, the unsupported operators behind nothing but such operators run first, on the CPU. Mapped are
-    the supported operators behind nothing but those and mapped ones.
+    The first operator of a graph is always ready, so it decides the sort of the first subset. Where its own
+    support is unknown, both cases are looked at.
 
     Args:
         graph: Operators in execution order, each value made by one operator.
@@ -77,33 +76,49 @@ def mapped_operators(graph: Graph, supported: Sequence[bool | None]) -> list[boo
     Returns:
         For each operator True or False where that holds whatever the unknown ones turn out to be, else None.
     """
-    producer = _producers(graph)
-    leading: list[bool | None] = []
+    if not graph.ops:
+        return []
+    sources = sources_of(graph)
+    if supported[0] is not None:
+        return _mapped(sources, supported)
+    cases = (_mapped(sources, [first, *supported[1:]]) for first in (True, False))
+    return [one if one == other else None for one, other in zip(*cases, strict=True)]
+
+
+def _mapped(sources: Sequence[set[int]], supported: Sequence[bool | None]) -> list[bool | None]:
+    """As `mapped_operators`, with the first operator's support known.
+
+    If it is unsupported, the unsupported operators behind nothing but such operators run first, on the CPU, and
+    strand nobody. Mapped are the supported operators behind nothing but those and mapped ones.
+    """
+    leads: list[bool | None] = []  # runs on the CPU before the mapped subset
+    in_time: list[bool | None] = []  # runs before or in the mapped subset
     mapped: list[bool | None] = []
-    for index, op in enumerate(graph.ops):
-        sources = {producer[tensor] for tensor in op.inputs if tensor is not None and tensor in producer}
-        cpu_first, on_cpu = _negation(supported[0]), _negation(supported[index])
-        leading.append(_all((cpu_first, on_cpu, *(leading[source] for source in sources))))
-        reached = (_either(leading[source], mapped[source]) for source in sources)
-        mapped.append(_all((supported[index], *reached)))
+    cpu_first = not supported[0]
+    for own, before in zip(supported, sources, strict=True):
+        behind_leading = _all(leads[source] for source in before) if cpu_first else False
+        behind_mapped = _all(in_time[source] for source in before)
+        leads.append(_all((_negation(own), behind_leading)))
+        mapped.append(_all((own, behind_mapped)))
+        undecided = behind_mapped if behind_mapped == behind_leading else None
+        in_time.append(undecided if own is None else behind_mapped if own else behind_leading)
     return mapped
+
+
+def sources_of(graph: Graph) -> list[set[int]]:
+    """For each operator those whose outputs it reads."""
+    producer = {tensor: index for index, op in enumerate(graph.ops) for tensor in op.outputs}
+    return [{producer[tensor] for tensor in op.inputs if tensor in producer} for op in graph.ops]
 
 
 def _dependencies(graph: Graph) -> tuple[list[int], list[list[int]]]:
     """For each operator how many operators it waits for, and which ones wait for it."""
-    producer = _producers(graph)
-    waiting = [0] * len(graph.ops)
+    sources = sources_of(graph)
     readers: list[list[int]] = [[] for _ in graph.ops]
-    for index, op in enumerate(graph.ops):
-        sources = {producer[tensor] for tensor in op.inputs if tensor is not None and tensor in producer}
-        waiting[index] = len(sources)
-        for source in sources:
+    for index, before in enumerate(sources):
+        for source in before:
             readers[source].append(index)
-    return waiting, readers
-
-
-def _producers(graph: Graph) -> dict[Tensor, int]:
-    return {tensor: index for index, op in enumerate(graph.ops) for tensor in op.outputs}
+    return [len(before) for before in sources], readers
 
 
 def _all(values: Iterable[bool | None]) -> bool | None:
@@ -114,10 +129,6 @@ def _all(values: Iterable[bool | None]) -> bool | None:
             return False
         unknown = unknown or value is None
     return None if unknown else True
-
-
-def _either(first: bool | None, second: bool | None) -> bool | None:
-    return _negation(_all((_negation(first), _negation(second))))
 
 
 def _negation(value: bool | None) -> bool | None:

@@ -12,12 +12,14 @@ from typing import Final
 
 from coralsmith.edgetpu.conditions import violation
 from coralsmith.edgetpu.rules import OperatorFacts, Rule, rule, rule_book
+from coralsmith.edgetpu.rules.facts import NEWEST_RUNTIME, OLDEST_RUNTIME
 from coralsmith.edgetpu.statuses import MAPPED
 from coralsmith.graph.model import Op, Tensor
 from coralsmith.graph.versions import COMPILER_LIMITS
 
+__all__ = ["NEWEST_RUNTIME", "OLDEST_RUNTIME", "UNKNOWN", "Question", "Verdict", "supported"]
+
 UNKNOWN: Final = "unknown"
-NEWEST_RUNTIME: Final = 14
 
 _MAPPABLE_RANK: Final = 3
 _INT8_RUNTIME: Final = 12
@@ -94,8 +96,13 @@ def _no(identifier: str, measured: str = "", *, fix: str = "", evidence: str = "
     return Verdict(False, broken.status, broken, measured, fix, evidence)
 
 
-def _unknown(identifier: str, measured: str = "", *, evidence: str = "") -> Verdict:
-    return Verdict(None, UNKNOWN, rule(identifier), measured, "", evidence)
+def _unknown(identifier: str, measured: str = "", *, fix: str = "", evidence: str = "") -> Verdict:
+    return Verdict(None, UNKNOWN, rule(identifier), measured, fix, evidence)
+
+
+def _about(op: Op, tensor: Tensor, measured: str) -> str:
+    """A property of a tensor; the operator's own output needs no name, for the operator has the same."""
+    return f"{op.kind}: {measured}" if tensor is op.output else f"{op.kind}: {measured} ({tensor.name})"
 
 
 def _check_custom(question: Question) -> Verdict | None:
@@ -119,23 +126,32 @@ def _check_data_types(question: Question) -> Verdict | None:
     for tensor in tensors:
         element_type = question.element_type(tensor)
         if element_type not in ("int8", "uint8") and not (element_type == "int32" and tensor.is_constant):
-            return _no("unsupported-data-type", f"{element_type} ({tensor.name})")
+            return _no("unsupported-data-type", _about(question.op, tensor, element_type), fix=_cpu_fix(question))
     if question.min_runtime < _INT8_RUNTIME and any(question.element_type(t) == "int8" for t in tensors):
         return _no("int8-runtime", f"minimum runtime {question.min_runtime}")
     return None
 
 
+def _cpu_fix(question: Question) -> str:
+    """Advice for a kind that stays on the CPU whatever its types are."""
+    facts = question.facts
+    return facts.fix if facts is not None and facts.target == "cpu" else ""
+
+
 def _check_kind(question: Question) -> Verdict | None:
     facts, kind = question.facts, question.op.kind
-    if facts is None:
-        return _unknown("unknown-operator", kind)
+    if facts is None or facts.is_unheard_of:
+        return _unknown("unknown-operator", kind, fix=facts.fix if facts else "")
     if facts.target == "cpu":
-        return _no("operation-not-supported", kind, fix=facts.fix, evidence=facts.evidence)
+        return _no("operation-not-supported", kind, fix=facts.fix, evidence=facts.evidence_text)
     if question.min_runtime < facts.since:
-        measured = f"minimum runtime {question.min_runtime}, needed {facts.since}"
-        verdict = _unknown if facts.since_from_memory else _no
-        return verdict("operation-runtime", measured)
-    return _unknown("uncertain-operator", kind) if facts.target == "unknown" else None
+        measured = f"{kind}: minimum runtime {question.min_runtime}, needed {facts.since}"
+        if facts.since_evidence == "documented":
+            return _no("operation-runtime", measured)
+        return _unknown("operation-runtime", measured, evidence=facts.since_evidence)
+    if facts.target == "unknown":
+        return _unknown("uncertain-operator", kind, fix=facts.fix, evidence=facts.evidence_text)
+    return None
 
 
 def _check_version(question: Question) -> Verdict | None:
@@ -146,8 +162,14 @@ def _check_version(question: Question) -> Verdict | None:
     limit = COMPILER_LIMITS.get(question.op.kind)
     if version in facts.cpu_versions or (limit is not None and version > limit.newest):
         return _no("operation-version", f"version {version}", evidence=limit.evidence if limit else "")
-    if facts.version is not None and version > facts.version:
-        return _unknown("operation-version", f"version {version}, seen mapped up to {facts.version}")
+    if version in facts.doubtful_versions:
+        return _unknown("operation-version", f"version {version}", evidence=facts.note)
+    if facts.newest_version is not None and version > facts.newest_version:
+        return _unknown("operation-version", f"version {version}, seen mapped up to {facts.newest_version}")
+    needed = facts.version_runtimes.get(str(version), facts.since)
+    if question.min_runtime < needed:
+        measured = f"version {version}: minimum runtime {question.min_runtime}, seen mapped for {needed}"
+        return _unknown("operation-version", measured, evidence=facts.note)
     return None
 
 
@@ -155,14 +177,14 @@ def _check_rank(question: Question) -> Verdict | None:
     op = question.op
     for tensor in (*op.outputs, *op.activations()):
         if any(size > 1 for size in tensor.shape[:-_MAPPABLE_RANK]):
-            return _no("tensor-rank", f"{list(tensor.shape)} ({tensor.name})")
+            return _no("tensor-rank", _about(op, tensor, str(list(tensor.shape))))
     return None
 
 
 def _check_rules(question: Question) -> Verdict | None:
     uncertain: Verdict | None = None
     for identifier in question.facts.rules if question.facts else ():
-        found = violation(question.op, rule(identifier))
+        found = violation(question.op, rule(identifier), question.min_runtime)
         if found is not None and found.certain:
             return _no(identifier, found.measured)
         if found is not None:

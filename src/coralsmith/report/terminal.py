@@ -47,8 +47,9 @@ def print_summary(
 def print_check(report: CheckReport, *, verbose: bool = False, console: Console | None = None) -> None:
     """Whether a model will run on the Edge TPU: the prediction, what blocks it, operators by kind, memory."""
     console = console or _standard_output()
+    stranded = f" ({report.ops_stranded} only because of others)" if report.ops_stranded else ""
     counts = [
-        f"{report.ops_cpu or 'none'} on the CPU",
+        f"{report.ops_cpu or 'none'} on the CPU{stranded}",
         f"{report.ops_unknown} unknown" if report.ops_unknown else "",
     ]
     if report.is_refused:
@@ -57,6 +58,8 @@ def print_check(report: CheckReport, *, verbose: bool = False, console: Console 
         title = f"Prediction: {report.ops_edgetpu} of {report.ops_total} operators run on the Edge TPU"
         colour = "green" if report.ops_cpu + report.ops_unknown == 0 else "cyan"
         counts.append(wording.count(report.partitions, "Edge TPU partition"))
+    if report.all_partitions.asked:
+        counts.append("all of them mapped (-a)")
     headline(console, title, ", ".join(filter(None, counts)), name=Path(report.model).name, colour=colour)
     rows = _grouped((op.kind, op.target, op.status) for op in report.ops)
     operator_table(console, rows)
