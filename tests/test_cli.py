@@ -64,6 +64,14 @@ def test_check_of_a_float_model_ends_with_1_because_the_compiler_would_refuse_it
     assert "not-quantized" in [finding["rule"] for finding in document["findings"]]
 
 
+def test_check_foretells_all_partitions_where_it_is_asked_to(model: Path) -> None:
+    plain, asked = (
+        json.loads(run("check", model, "--json", *more).stdout) for more in ((), ("--all-partitions",))
+    )
+    assert (plain["all_partitions"]["asked"], asked["all_partitions"]["asked"]) == (False, True)
+    assert asked["ops_edgetpu"] == asked["all_partitions"]["ops_edgetpu"] == plain["all_partitions"]["ops_edgetpu"]
+
+
 def test_check_of_an_int8_model_ends_with_0(model: Path, photos: Path, tmp_path: Path) -> None:
     assert run("quantize", model, "--images", photos, "-o", tmp_path / "int8.tflite").returncode == 0
     done = run("check", tmp_path / "int8.tflite", "--json")

@@ -8,7 +8,7 @@ from coralsmith.compat import CheckReport
 from coralsmith.graph.model import Graph, Op, Quant, Tensor
 from tests.builders import activation
 
-QUANT = Quant.per_tensor(0.1, 0)
+QUANT = Quant.per_tensor(0.5, 0)
 
 
 def int8(name: str, *shape: int) -> Tensor:

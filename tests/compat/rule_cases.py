@@ -1,4 +1,4 @@
-"""Two minimal graphs for each rule about an operator: one that keeps it, one that breaks it by as little as possible."""
+"""Two minimal graphs for each rule about an operator: one keeps it, one breaks it by as little as possible."""
 
 from __future__ import annotations
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+from coralsmith.compat import check_graph
 from coralsmith.compat.model_rules import model_findings
 from coralsmith.edgetpu.rules import rule_book
 from coralsmith.graph.model import FileFacts, Graph, Op, Quant, Tensor
 from coralsmith.graph.reader import read_tflite
+from coralsmith.graph.writer import serialize
 from tests.builders import activation, constant
-
-QUANT = Quant.per_tensor(0.5, 0)
-
-
-def int8(name: str, *shape: int) -> Tensor:
-    return activation(name, shape, np.int8, QUANT)
+from tests.compat.models import chain, int8
 
 
 def graph_of(*ops: Op, facts: FileFacts | None = None) -> Graph:
@@ -69,6 +67,23 @@ def flatten(channels: int) -> Graph:
     return graph_of(Op("RESHAPE", [int8("in", 1, 6, 6, channels)], [int8("out", 1, 36 * channels)]))
 
 
+def unread() -> Graph:
+    """A model with an operator whose result nobody reads."""
+    graph = relu()
+    graph.ops.append(Op("LOGISTIC", [graph.inputs[0]], [int8("unread", 1, 8)]))
+    return graph
+
+
+def rectified_sum(scale: float) -> Graph:
+    """A sum whose bound of 6 is this many steps of its scale."""
+    values = [activation(name, (1, 8), np.int8, Quant.per_tensor(scale, 0)) for name in ("in", "in2", "out")]
+    return graph_of(Op("ADD", values[:2], values[2:], {"fused_activation_function": "RELU6"}))
+
+
+def without_outputs_of_8_bits() -> Graph:
+    return graph_of(Op("RELU", [activation("in", (1, 8))], [activation("out", (1, 8))]))
+
+
 CASES = [
     ("unknown-custom-operator", custom("TFLite_Detection_PostProcess"), custom("Atan")),
     ("operator-too-new", of_kind("HARD_SWISH"), of_kind("GELU")),
@@ -84,6 +99,17 @@ CASES = [
     ("bias-type", dense(bias=bias()), dense(bias=bias(np.int16))),
     ("bias-scale", dense(bias=bias(scale=0.125)), dense(bias=bias(scale=0.13))),
     ("per-channel-dense", dense(scales=1), dense(scales=4)),
+    ("unused-operator", relu(), unread()),
+    ("activation-overflow", rectified_sum(6 / 2**31 * 1.01), rectified_sum(6 / 2**31 * 0.99)),
+]
+
+# Rules that follow from the verdicts on single operators.
+CASES_OF_THE_WHOLE = [
+    ("small-first-partition", chain("RELU", "RELU", "ELU", "RELU"), chain("RELU", "ELU", "RELU", "RELU")),
+    ("all-partitions", chain("RELU", "ELU"), chain("RELU", "ELU", "RELU")),
+    ("nothing-mapped", chain("ELU", "RELU"), chain("ELU", "ELU")),
+    ("not-quantized", relu(), without_outputs_of_8_bits()),
+    ("assumed-quantized", relu(), without_outputs_of_8_bits()),
 ]
 
 
@@ -96,6 +122,31 @@ def test_each_side_of_the_rule(rule, keeps, breaks):
     assert rule not in rules(keeps)
     (finding,) = [found for found in model_findings(breaks, as_file=True) if found.rule == rule]
     assert finding.severity == rule_book().rules[rule].severity
+
+
+@pytest.mark.parametrize(("rule", "keeps", "breaks"), CASES_OF_THE_WHOLE, ids=[c[0] for c in CASES_OF_THE_WHOLE])
+def test_each_side_of_a_rule_about_the_whole(rule, keeps, breaks):
+    assert rule not in {finding.rule for finding in check_graph(keeps).findings}
+    report = check_graph(breaks)
+    (finding,) = [found for found in report.findings if found.rule == rule]
+    assert finding.severity == rule_book().rules[rule].severity
+    assert report.is_refused == any(rule_book().rules[f.rule].severity == "error" for f in report.findings)
+
+
+def test_every_rule_about_a_model_has_its_two_graphs():
+    assert {case[0] for case in (*CASES, *CASES_OF_THE_WHOLE)} == rule_book().model_rules
+
+
+@pytest.mark.parametrize("steps", [0.99, 1.01])
+def test_the_bound_of_an_activation_overflows_where_the_interpreter_says_so(steps):
+    graph = rectified_sum(6 / 2**31 * steps)
+    arguments = {"experimental_op_resolver_type": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
+    interpreter = Interpreter(model_content=serialize(graph), **arguments)
+    if "activation-overflow" in rules(graph):
+        with pytest.raises(RuntimeError, match="no_integer_overflow_from_quantization was not true"):
+            interpreter.allocate_tensors()
+    else:
+        interpreter.allocate_tensors()
 
 
 def test_what_writing_the_model_anew_cures_is_not_said_of_one_that_will_be_quantized():

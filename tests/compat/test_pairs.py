@@ -82,6 +82,22 @@ def test_the_classic_ssd_that_compiler_1_0_logged(shared):
     assert [finding.severity for finding in report.findings] == ["info"]
 
 
+def test_the_log_of_a_pair_that_was_published_twice(shared):
+    name = "Jorgitou98__EdgeTPU-QuantRL-Evaluation__CPUvsTPU_cifar10_firstTest_quant_edgetpu.log"
+    model = shared / "edgetpu" / "pairs" / "jorgi__firstTest_quant" / "model.tflite"
+    assert rows_of(check_graph(read_tflite(model))) == rows_in(shared / "edgetpu" / "logs" / name)
+
+
+@pytest.mark.parametrize("owner", ["zye1996", "intflow"])
+def test_the_logs_of_others_who_compiled_the_same_detector(shared, owner):
+    """SSD MobileNetV2 300; the source at hand was rebuilt, with one RESHAPE less and two DEQUANTIZE more."""
+    (log,) = (shared / "edgetpu" / "logs").glob(f"{owner}__*.log")
+    source = shared / "edgetpu" / "segments" / "ssd_mobilenet_v2_coco_quant" / "source_rebuilt.tflite"
+    predicted, real = rows_of(check_graph(read_tflite(source))), rows_in(log)
+    assert predicted - real == Counter({("DEQUANTIZE", "Operation is working on an unsupported data type"): 2})
+    assert real - predicted == Counter({("RESHAPE", "Mapped to Edge TPU"): 1})
+
+
 def test_the_ssd_that_coral_compiled_in_segments(shared):
     folder = shared / "edgetpu" / "segments" / "ssd_mobilenet_v2_coco_quant"
     segments = [read_compiled(path) for path in folder.glob("*_edgetpu.tflite")]

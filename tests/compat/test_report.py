@@ -18,12 +18,14 @@ def test_the_document_has_the_keys_of_the_interface():
         "ops_edgetpu",
         "ops_cpu",
         "ops_unknown",
+        "ops_stranded",
         "partitions",
+        "all_partitions",
         "ops",
         "parameters",
         "latency_ms",
         "findings",
     ]
-    assert list(document["ops"][0]) == ["index", "kind", "name", "target", "status", "rule"]
+    assert list(document["ops"][0]) == ["index", "kind", "name", "target", "status", "rule", "other_statuses"]
     assert list(document["parameters"]) == ["on_chip_bytes", "streamed_bytes", "low", "high", "evidence"]
     assert document["latency_ms"] == {"usb": None, "pcie": None, "evidence": "not estimated in this release"}

@@ -74,6 +74,7 @@ def check_document() -> dict[str, Any]:
             "target": "cpu" if kind in rules else "edgetpu",
             "status": CPU_STATUS if kind in rules else MAPPED,
             "rule": rules.get(kind),
+            "other_statuses": [],
         }
         for index, (kind, name) in enumerate(operators())
     ]
@@ -85,7 +86,16 @@ def check_document() -> dict[str, Any]:
         "ops_edgetpu": len(ops) - 3,
         "ops_cpu": 3,
         "ops_unknown": 0,
+        "ops_stranded": 0,
         "partitions": 1,
+        "all_partitions": {
+            "asked": False,
+            "ops_edgetpu": len(ops) - 3,
+            "ops_cpu": 3,
+            "ops_unknown": 0,
+            "custom_operators": 1,
+            "sizes": [len(ops) - 3],
+        },
         "ops": ops,
         "parameters": {
             "on_chip_bytes": 4_982_144,

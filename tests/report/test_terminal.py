@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from coralsmith.compat.report import CheckReport, Latency, LatencyEstimate, OpFate
+from coralsmith.compat.report import AllPartitions, CheckReport, Latency, LatencyEstimate, OpFate
 from coralsmith.compiler.log import CompileResult, OperationCount
 from coralsmith.compiler.run import Compilation
 from coralsmith.detection.head import DetectionHead, InputSpec
@@ -62,6 +62,7 @@ def check_report(**changes: object) -> CheckReport:
     fields = {
         **document,
         "ops": ops,
+        "all_partitions": AllPartitions(**document["all_partitions"]),
         "parameters": ParameterMemory(**document["parameters"]),
         "latency_ms": Latency(usb, None, "inferred"),
         **changes,
@@ -147,6 +148,16 @@ def test_a_check_groups_operators_like_the_compiler_and_puts_the_cpu_first() -> 
     assert places == sorted(places)
     assert "Parameters on chip 4.75 MiB prediction of ~7.7 MiB, none streamed" in words
     assert "Latency over USB 3 7.6 ms prediction 5.9 to 9.8 ms" in words
+
+
+def test_a_check_tells_what_is_stranded_and_what_all_partitions_would_map() -> None:
+    screen = Screen()
+    print_check(check_report(ops_cpu=7, ops_stranded=4, partitions=2), console=screen.console)
+    assert "7 on the CPU (4 only because of others), 2 Edge TPU partitions │" in screen.words
+    asked = AllPartitions(True, 113, 3, 0, 2, [64, 49])
+    screen = Screen()
+    print_check(check_report(partitions=2, all_partitions=asked), console=screen.console)
+    assert "3 on the CPU, 2 Edge TPU partitions, all of them mapped (-a)" in screen.words
 
 
 def test_a_refused_model_says_so_with_reason_and_fix() -> None:
