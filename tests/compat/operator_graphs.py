@@ -171,12 +171,12 @@ def behind_relu(last: Graph) -> Graph:
     return alone(first, *last.ops)
 
 
-def lstm(features: int = 28, dtype: Any = np.int8) -> Graph:
+def lstm(features: int = 28, dtype: Any = np.int8, kind: str = "UNIDIRECTIONAL_SEQUENCE_LSTM") -> Graph:
     """A recurrent layer of 20 units; its state of 16 bits is its own affair."""
     state = activation("state", (1, 20), np.int16, QUANT)
     state.is_variable = True
     inputs = [value(1, 28, features, dtype=dtype), ones(20, features, dtype=dtype), state]
-    return alone(Op("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, [value(1, 28, 20, name="output", dtype=dtype)]))
+    return alone(Op(kind, inputs, [value(1, 28, 20, name="output", dtype=dtype)]))
 
 
 def custom(code: str = "TFLite_Detection_PostProcess") -> Graph:
@@ -243,6 +243,7 @@ OPERATOR_GRAPHS: Final[dict[str, Callable[[Any], Graph]]] = {
     "ADD_N": lambda dtype: joined("ADD_N", dtype),
     "ARG_MAX": lambda dtype: _scalar_axis("ARG_MAX", dtype, 1, np.int32),
     "BATCH_MATMUL": _matmul,
+    "BIDIRECTIONAL_SEQUENCE_LSTM": lambda dtype: lstm(dtype=dtype, kind="BIDIRECTIONAL_SEQUENCE_LSTM"),
     "BROADCAST_TO": lambda dtype: with_numbers("BROADCAST_TO", (1, 1, 4), 1, 8, 4, dtype=dtype),
     "CAST": lambda dtype: converting("CAST", dtype, np.int8 if dtype == np.uint8 else np.uint8),
     "CONCATENATION": lambda dtype: joined("CONCATENATION", dtype, axis=3, fused_activation_function="NONE"),

@@ -6,7 +6,7 @@ import pytest
 
 from coralsmith.compat import check_graph
 from coralsmith.edgetpu.conditions import QUANTITIES
-from coralsmith.edgetpu.rules import rule_book
+from coralsmith.edgetpu.rules import EVIDENCE_KINDS, rule_book
 from coralsmith.edgetpu.statuses import MAPPED
 from coralsmith.edgetpu.support import UNKNOWN
 from tests.compat.rule_cases import OPERATOR_CASES, Case
@@ -38,6 +38,12 @@ def test_what_breaks_it_is_not_and_the_rule_says_why(case):
 @pytest.mark.parametrize("case", OPERATOR_CASES, ids=str)
 def test_nothing_but_the_rule_is_found(case):
     assert rules_of(case) == [case.told_by or case.rule]
+
+
+@pytest.mark.parametrize("case", OPERATOR_CASES, ids=str)
+def test_every_finding_says_how_it_is_known(case):
+    for finding in check_graph(case.breaks, min_runtime=case.runtimes[1]).findings:
+        assert finding.evidence.startswith(EVIDENCE_KINDS), finding
 
 
 def test_every_rule_about_an_operator_has_its_two_graphs():

@@ -144,6 +144,10 @@ def test_the_newest_version_seen_mapped_is_one_the_compiler_reads():
             assert facts.newest_version <= limit.newest
 
 
+def test_what_is_known_of_the_versions_that_the_compiler_reads_has_evidence_too():
+    assert all(limit.evidence.startswith(EVIDENCE_KINDS) for limit in COMPILER_LIMITS.values())
+
+
 def test_a_version_has_one_fate():
     for kind, facts in BOOK.operators.items():
         mapped, doubtful = {*facts.versions, *facts.safe_versions}, set(facts.doubtful_versions)

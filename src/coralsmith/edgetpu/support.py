@@ -102,7 +102,7 @@ def _unknown(identifier: str, measured: str = "", *, fix: str = "", evidence: st
 
 def _about(op: Op, tensor: Tensor, measured: str) -> str:
     """A property of a tensor; the operator's own output needs no name, for the operator has the same."""
-    return f"{op.kind}: {measured}" if tensor is op.output else f"{op.kind}: {measured} ({tensor.name})"
+    return f"{op.kind} {measured}" if tensor is op.output else f"{op.kind} {measured} ({tensor.name})"
 
 
 def _check_custom(question: Question) -> Verdict | None:
@@ -163,13 +163,13 @@ def _check_version(question: Question) -> Verdict | None:
     if version in facts.cpu_versions or (limit is not None and version > limit.newest):
         return _no("operation-version", f"version {version}", evidence=limit.evidence if limit else "")
     if version in facts.doubtful_versions:
-        return _unknown("operation-version", f"version {version}", evidence=facts.note)
+        return _unknown("operation-version", f"version {version}, which may be refused")
     if facts.newest_version is not None and version > facts.newest_version:
         return _unknown("operation-version", f"version {version}, seen mapped up to {facts.newest_version}")
     needed = facts.version_runtimes.get(str(version), facts.since)
     if question.min_runtime < needed:
         measured = f"version {version}: minimum runtime {question.min_runtime}, seen mapped for {needed}"
-        return _unknown("operation-version", measured, evidence=facts.note)
+        return _unknown("operation-version", measured)
     return None
 
 

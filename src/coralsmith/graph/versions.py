@@ -18,19 +18,19 @@ class VersionLimit:
     evidence: str
 
 
-_REFUSED: Final = "seen in refusals of compiler 16: Didn't find op for builtin opcode"
-_OLDER_REGISTER: Final = "inferred from an older TFLite register"
+_REFUSED: Final = "compiler output: Didn't find op for builtin opcode"
+_OLDER_REGISTER: Final = "inferred: an older TFLite register ends there"
 _NEWER_REGISTER: Final = "inferred: TFLite's register of late 2021, newer than compiler 16, ends there"
 COMPILER_LIMITS: Final[dict[str, VersionLimit]] = {
-    "CONV_2D": VersionLimit(4, f"{_REFUSED} CONV_2D version 5 and 6 (google-coral/edgetpu 631)"),
-    "DEPTHWISE_CONV_2D": VersionLimit(5, f"{_OLDER_REGISTER}, which accepts up to 5"),
-    "FULLY_CONNECTED": VersionLimit(8, "version 9 reported as 'Operation version not supported' by one user"),
-    "QUANTIZE": VersionLimit(2, f"{_REFUSED} QUANTIZE version 3 (google-coral/edgetpu 845)"),
-    "TRANSPOSE_CONV": VersionLimit(3, "inferred: an older TFLite register accepts up to 3; 4 was refused"),
+    "CONV_2D": VersionLimit(4, f"{_REFUSED} CONV_2D version 5 and 6 (google-coral/edgetpu #631)"),
+    "DEPTHWISE_CONV_2D": VersionLimit(5, _OLDER_REGISTER),
+    "FULLY_CONNECTED": VersionLimit(8, "reported: version 9 reads 'Operation version not supported'"),
+    "QUANTIZE": VersionLimit(2, f"{_REFUSED} QUANTIZE version 3 (google-coral/edgetpu #845)"),
+    "TRANSPOSE_CONV": VersionLimit(3, "inferred: an older TFLite register ends there; a newer one was refused"),
     "LEAKY_RELU": VersionLimit(2, _OLDER_REGISTER),
     "EXP": VersionLimit(1, f"{_REFUSED} EXP version 2"),
     "REVERSE_V2": VersionLimit(2, f"{_REFUSED} REVERSE_V2 version 3"),
-    "GELU": VersionLimit(0, "seen in a refusal: Op builtin_code out of range: 150 (google-coral/edgetpu 667)"),
+    "GELU": VersionLimit(0, "compiler output: Op builtin_code out of range: 150 (google-coral/edgetpu #667)"),
     "ADD": VersionLimit(4, _NEWER_REGISTER),
     "MUL": VersionLimit(5, _NEWER_REGISTER),
     "FLOOR_DIV": VersionLimit(2, _NEWER_REGISTER),
