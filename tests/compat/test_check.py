@@ -28,6 +28,14 @@ def test_a_model_of_which_nothing_maps_is_refused():
     assert report.is_refused and "nothing-mapped" in rules(report, "error")
 
 
+def test_where_one_rule_keeps_everything_off_the_refusal_names_it_and_its_fix():
+    (refusal, _) = check_graph(chain("RELU", "RELU"), min_runtime=11).findings
+    assert (refusal.rule, refusal.measured) == ("nothing-mapped", "0 of 2 operators, because of int8-runtime")
+    assert refusal.fix == "Compile with a minimum runtime version of 12 or later."
+    several = check_graph(chain("ELU", "HARD_SWISH")).findings[0]
+    assert several.fix == "See the other findings for the reasons."
+
+
 def test_an_empty_graph_is_refused():
     source = int8("in", 1, 8)
     assert rules(check_graph(Graph([], [source], [source]))) == ["nothing-mapped"]
@@ -87,6 +95,32 @@ def test_a_float_island_inside_is_not():
     ops = [Op("DEQUANTIZE", [first], [middle]), Op("QUANTIZE", [middle], [last])]
     report = check_graph(Graph(ops, [first], [last]))
     assert rules(report, "warning") == ["float-output", "float-input"]
+
+
+def shaped_at_run_time() -> Graph:
+    """A RESHAPE to a shape that SHAPE and PACK compute."""
+    source, shape, packed = int8("in", 1, 8), activation("shape", (2,), np.int32), activation("to", (2,), np.int32)
+    ops = [
+        Op("SHAPE", [source], [shape]),
+        Op("PACK", [shape], [packed]),
+        Op("RESHAPE", [source, packed], [int8("out", 1, 8)]),
+        Op("RELU", [source], [int8("other", 1, 8)]),
+    ]
+    return Graph(ops, [source], [ops[2].output, ops[3].output])
+
+
+def test_operators_that_only_compute_shapes_are_told_of_once():
+    report = check_graph(shaped_at_run_time())
+    (finding,) = report.findings
+    assert (finding.rule, finding.op) == ("dynamic-shape", "out")
+    assert finding.measured == "1 operators, the first a RESHAPE; 2 compute the shapes"
+
+
+@pytest.mark.parametrize(("code", "rule"), [("Atan", "unknown-custom-operator"), ("", "operator-too-new")])
+def test_an_operator_that_the_model_is_refused_for_is_told_of_once(code, rule):
+    graph = chain("RELU", "CUSTOM" if code else "GELU")
+    graph.ops[1].custom_code = code
+    assert rules(check_graph(graph)) == [rule]
 
 
 def test_errors_come_first():

@@ -62,7 +62,7 @@ def partition_findings(
         all_partitions: Whether the compiler is told to map every partition.
     """
     if all(fate.target == "cpu" for fate in prediction.fates):
-        yield rule("nothing-mapped").finding(measured=f"0 of {len(prediction.fates)} operators")
+        yield _nothing_mapped(verdicts)
     small = prediction.small_first
     if small is not None:
         cutting, op = verdicts[small.blocker], graph.ops[small.blocker]
@@ -80,6 +80,18 @@ def partition_findings(
             measured=f"{len(sizes)} partitions of {shown} operators",
             severity="warning" if all_partitions else None,
         )
+
+
+def _nothing_mapped(verdicts: Sequence[Verdict]) -> Finding:
+    """That nothing is mapped; where one rule keeps every operator off, with its advice."""
+    rules = {verdict.rule for verdict in verdicts if verdict.rule is not None}
+    measured = f"0 of {_operators(len(verdicts))}"
+    if len(rules) != 1:
+        return rule("nothing-mapped").finding(measured=measured)
+    (only,) = rules
+    fixes = {verdict.fix or only.fix for verdict in verdicts}
+    fix = fixes.pop() if len(fixes) == 1 else None
+    return rule("nothing-mapped").finding(measured=f"{measured}, because of {only.id}", fix=fix)
 
 
 def _fix_of_cut(cutting: Verdict) -> str:

@@ -151,13 +151,18 @@ def _rule_lines(rule: Rule, book: RuleBook) -> Iterator[str]:
         ("Fix", rule.fix),
         ("Limit", rule.limit_text),
         ("Runtimes", f"before {rule.before_runtime}" if rule.before_runtime else ""),
-        ("The compiler says", f'"{rule.status}"' if rule.status else ""),
+        ("The compiler says", _words(rule)),
         ("Verdict", _verdict(rule, book)),
         ("Evidence", rule.evidence_text),
     ):
         if value:
             yield f"- {name}: {value}"
     yield ""
+
+
+def _words(rule: Rule) -> str:
+    known = "" if rule.status_evidence == "compiler log" else f" ({rule.status_evidence})"
+    return f'"{rule.status}"{known}' if rule.status else ""
 
 
 def _verdict(rule: Rule, book: RuleBook) -> str:

@@ -56,6 +56,7 @@ class Rule:
         fix: What to do about it; empty where nothing needs doing.
         evidence: Why this is believed, the surest first.
         status: What the compiler says of an operator that breaks the rule; empty where it has no words for it.
+        status_evidence: How it is known that it uses these words.
         severity: Of the finding.
         scope: Whether every operator that breaks the rule is a finding, or the model as a whole.
         limit: What is allowed, in words.
@@ -71,6 +72,7 @@ class Rule:
     fix: str
     evidence: tuple[Evidence, ...]
     status: str = ""
+    status_evidence: EvidenceKind = "compiler log"
     severity: Severity = "warning"
     scope: Literal["op", "model"] = "op"
     limit: str = ""
