@@ -160,6 +160,16 @@ def test_a_check_tells_what_is_stranded_and_what_all_partitions_would_map() -> N
     assert "3 on the CPU, 2 Edge TPU partitions, all of them mapped (-a)" in screen.words
 
 
+def test_an_operator_of_unknown_fate_says_why() -> None:
+    ops = [
+        OpFate(0, "RESHAPE", "tail", "unknown", "unknown", "reshape-size"),
+        OpFate(1, "LOGISTIC", "scores", "unknown", "unknown", "more-than-one-subgraph"),
+    ]
+    screen = Screen()
+    print_check(check_report(ops=ops, ops_unknown=2), console=screen.console)
+    assert "LOGISTIC 1 Unknown depends on one that is unknown RESHAPE 1 Unknown see reshape-size" in screen.words
+
+
 def test_a_refused_model_says_so_with_reason_and_fix() -> None:
     blocking = Finding("not-quantized", "error", "It computes in float.", fix="Run coralsmith convert.", op="conv")
     screen = Screen()

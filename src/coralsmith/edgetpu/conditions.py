@@ -14,6 +14,9 @@ import numpy as np
 
 from coralsmith.edgetpu.rules import Rule
 from coralsmith.graph.model import Op, Tensor
+from coralsmith.graph.operators import OPERATORS
+
+_PARAMETERS: Final = ("filter", "bias", "alpha")
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ def violation(op: Op, rule: Rule, min_runtime: int) -> Violation | None:
 
 
 def _parameter_not_constant(op: Op) -> str | None:
-    parameters = {role: op.input(role) for role in ("filter", "bias")}
+    roles = [role for role in _PARAMETERS if role in OPERATORS[op.kind].inputs]
+    parameters = {role: op.input(role) for role in roles}
     computed = [role for role, tensor in parameters.items() if tensor is not None and not tensor.is_constant]
     return f"computed {' and '.join(computed)}" if computed else None
 
@@ -172,8 +176,7 @@ def _feature_width(op: Op) -> float:
 
 
 def _prelu_alpha(op: Op) -> str | None:
-    alpha = op.required_input("alpha")
-    return _more_than_one_dimension(alpha) if alpha.is_constant else "computed slopes"
+    return _more_than_one_dimension(op.required_input("alpha"))
 
 
 def _more_than_one_dimension(tensor: Tensor) -> str | None:

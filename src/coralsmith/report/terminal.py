@@ -15,7 +15,7 @@ from coralsmith.report.figures import BASES, key_figures, memory_figure
 from coralsmith.report.terminal_parts import findings, headline, labelled, operator_table, pairs_table, safe
 
 if TYPE_CHECKING:
-    from coralsmith.compat.report import CheckReport
+    from coralsmith.compat.report import CheckReport, OpFate
     from coralsmith.compiler.run import Compilation
     from coralsmith.detection.head import DetectionHead
     from coralsmith.report.document import ConversionReport, DetectionRecord, QuantizedFile, VerdictStatus
@@ -61,7 +61,7 @@ def print_check(report: CheckReport, *, verbose: bool = False, console: Console 
     if report.all_partitions.asked:
         counts.append("all of them mapped (-a)")
     headline(console, title, ", ".join(filter(None, counts)), name=Path(report.model).name, colour=colour)
-    rows = _grouped((op.kind, op.target, op.status) for op in report.ops)
+    rows = _grouped((op.kind, op.target, _status(op)) for op in report.ops)
     operator_table(console, rows)
     console.print()
     pairs_table(console, _chip_lines(report))
@@ -151,6 +151,13 @@ def print_detections(
             console.print(Text(f"  and {len(detections) - len(shown)} more; --verbose tells.", "dim"))
     if drawn is not None:
         console.print(labelled(console, "Pictures: ", drawn), soft_wrap=True)
+
+
+def _status(op: OpFate) -> str:
+    """The compiler's words; where they are not known, why not."""
+    if op.target != "unknown":
+        return op.status
+    return "depends on one that is unknown" if op.rule == "more-than-one-subgraph" else f"see {op.rule}"
 
 
 def _chip_lines(report: CheckReport) -> Iterator[tuple[str, ...]]:
