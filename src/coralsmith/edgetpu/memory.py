@@ -13,8 +13,18 @@ from typing import Final
 
 import numpy as np
 
+from coralsmith.edgetpu.blocks import (
+    GROUP_ROWS,
+    LANES,
+    TILE_ROWS,
+    anchor_classes,
+    expanded_rows,
+    kept_taps,
+    multiple,
+    padded_lanes,
+    padded_rows,
+)
 from coralsmith.graph.model import Graph, Op, Tensor
-from coralsmith.graph.shapes import same_padding
 
 # Compiler 16 reports 7.7 MiB for SSD 300/320 (used + remaining); less is left with larger activations.
 ON_CHIP_BYTES: Final = int(7.7 * 1024 * 1024)
@@ -25,9 +35,6 @@ EVIDENCE: Final = (
 )
 
 _FILTER_RANK: Final = {"CONV_2D": 4, "DEPTHWISE_CONV_2D": 4, "FULLY_CONNECTED": 2}
-_TILE_ROWS: Final = 16
-_GROUP_ROWS: Final = 64
-_LANES: Final = 4
 
 # One layer of at most 16 outputs: 94 KB were seen cached, 152 KB and more streamed.
 _CACHED_LAYER_BYTES: Final = 94_000
@@ -82,7 +89,7 @@ def parameter_memory(graph: Graph, mapped: Iterable[int], *, as_if_quantized: bo
     layers = [layer_bytes(op, readers, as_if_quantized=as_if_quantized) for op in ops]
     low = sum(layer.low for layer in layers)
     high = sum(layer.high for layer in layers) + sum(_added_bytes(op) for op in ops)
-    narrow = [layer.low for op, layer in zip(ops, layers, strict=True) if _outputs(op) <= _TILE_ROWS]
+    narrow = [layer.low for op, layer in zip(ops, layers, strict=True) if _outputs(op) <= TILE_ROWS]
     cached, streamed = _placement(low, high, narrow)
     return ParameterMemory(cached, streamed, low, high)
 
@@ -102,7 +109,7 @@ def layer_bytes(op: Op, readers: Mapping[Tensor, list[Op]], *, as_if_quantized: 
         return LayerBytes(0, 0)
     if op.kind == "FULLY_CONNECTED":
         outputs, inputs = op.required_input("filter").shape
-        return _exactly(_rows(outputs) * (_lanes(inputs) + _header(op, as_if_quantized)))
+        return _exactly(padded_rows(outputs) * (padded_lanes(inputs) + _header(op, as_if_quantized)))
     if op.kind == "CONV_2D":
         return _convolution(op, readers, as_if_quantized)
     return _depthwise(op, as_if_quantized)
@@ -119,36 +126,23 @@ def flattened_remainder(op: Op) -> int | None:
         return None
     _, height, width, channels = source.shape
     innermost = channels if channels > 1 else width
-    return innermost if height * width > 1 and innermost % _LANES else None
+    return innermost if height * width > 1 and innermost % LANES else None
 
 
 def _depthwise(op: Op, as_if_quantized: bool) -> LayerBytes:
     _, height, width, channels = op.required_input("filter").shape
-    size = _lanes(channels) * (_LANES * height * width + _header(op, as_if_quantized))
+    size = padded_lanes(channels) * (LANES * height * width + _header(op, as_if_quantized))
     if op.attributes.get("depth_multiplier", 1) == 1:
         return _exactly(size)
     return LayerBytes(size, _UNKNOWN_DEPTHWISE_FACTOR * size)
 
 
 def _convolution(op: Op, readers: Mapping[Tensor, list[Op]], as_if_quantized: bool) -> LayerBytes:
-    outputs, height, width, inputs = op.required_input("filter").shape
-    taps = _kept_taps(op, 1, height) * _kept_taps(op, 2, width)
-    rows = _rows(_expanded_outputs(op, outputs, readers))
-    size = rows * (taps * _lanes(inputs) + _header(op, as_if_quantized))
+    outputs, _, _, inputs = op.required_input("filter").shape
+    taps = len(kept_taps(op, 1)) * len(kept_taps(op, 2))
+    rows = padded_rows(expanded_rows(outputs, anchor_classes(op, readers)))
+    size = rows * (taps * padded_lanes(inputs) + _header(op, as_if_quantized))
     return LayerBytes(min(size, _SMALLEST_LAYER_BYTES), size) if outputs == 1 else _exactly(size)
-
-
-def _rows(outputs: int) -> int:
-    """Outputs come in groups of 64; fewer than 64 in groups of 16."""
-    return _multiple(outputs, _TILE_ROWS if outputs < _GROUP_ROWS else _GROUP_ROWS)
-
-
-def _lanes(channels: int) -> int:
-    return _multiple(channels, _LANES)
-
-
-def _multiple(value: int, step: int) -> int:
-    return -(-value // step) * step
 
 
 def _header(op: Op, as_if_quantized: bool) -> int:
@@ -160,39 +154,15 @@ def _header(op: Op, as_if_quantized: bool) -> int:
     return (4 if has_bias else 0) + (8 if per_channel else 0)
 
 
-def _kept_taps(op: Op, axis: int, kernel: int) -> int:
-    """Kernel rows (axis 1) or columns (axis 2) that ever meet the input; the others see padding only."""
-    size, outputs = op.required_input("input").shape[axis], op.output.shape[axis]
-    suffix = "h" if axis == 1 else "w"
-    stride, dilation = _integer(op, f"stride_{suffix}"), _integer(op, f"dilation_{suffix}_factor")
-    same = op.attributes.get("padding") == "SAME"
-    before = same_padding(size, kernel, stride, dilation)[0] if same else 0
-    first_inside = (-(-(before - tap * dilation) // stride) for tap in range(kernel))
-    last_inside = ((size - 1 + before - tap * dilation) // stride for tap in range(kernel))
-    return sum(
-        max(first, 0) <= min(last, outputs - 1) for first, last in zip(first_inside, last_inside, strict=True)
-    )
-
-
-def _expanded_outputs(op: Op, outputs: int, readers: Mapping[Tensor, list[Op]]) -> int:
-    """Outputs after the compiler has padded each anchor's classes to a multiple of 4.
-
-    It does so for a convolution whose only reader is the RESHAPE to [1, anchors, classes] of a detector's head.
-    """
-    following = readers.get(op.output, [])
-    if len(following) != 1 or following[0].kind != "RESHAPE" or len(following[0].output.shape) != 3:
-        return outputs
-    classes = following[0].output.shape[-1]
-    return outputs // classes * _lanes(classes) if classes and outputs % classes == 0 else outputs
-
-
 def _added_bytes(op: Op) -> int:
     """The most that the compiler was seen, or is feared, to add for an operator without weights."""
     if op.kind == "SOFTMAX":
         return _SOFTMAX_TABLE_BYTES
     if op.kind == "RESHAPE" and len(op.output.shape) == 2:
         size = op.output.elements
-        return _FLATTEN_BYTES if flattened_remainder(op) is None else _multiple(size, _GROUP_ROWS) * _lanes(size)
+        return (
+            _FLATTEN_BYTES if flattened_remainder(op) is None else multiple(size, GROUP_ROWS) * padded_lanes(size)
+        )
     return 0
 
 
@@ -217,11 +187,6 @@ def _has_weights(op: Op) -> bool:
 
 def _outputs(op: Op) -> int:
     return op.output.shape[-1] if op.output.shape else 1
-
-
-def _integer(op: Op, name: str) -> int:
-    value = op.attributes.get(name)
-    return value if isinstance(value, int) and value > 0 else 1
 
 
 def _exactly(size: int) -> LayerBytes:
