@@ -63,10 +63,6 @@ def padded(reader: str) -> Graph:
     )
 
 
-def flatten(channels: int) -> Graph:
-    return graph_of(Op("RESHAPE", [int8("in", 1, 6, 6, channels)], [int8("out", 1, 36 * channels)]))
-
-
 def unread() -> Graph:
     """A model with an operator whose result nobody reads."""
     graph = relu()
@@ -89,7 +85,6 @@ CASES = [
     ("operator-too-new", of_kind("HARD_SWISH"), of_kind("GELU")),
     ("dynamic-shape", reshape(constant("shape", [1, 8], np.int32)), reshape(activation("shape", (2,), np.int32))),
     ("pad-before-add", padded("MUL"), padded("ADD")),
-    ("reshape-blow-up", flatten(116), flatten(114)),
     ("external-constants", relu(), relu(external_constants=120)),
     ("several-subgraphs", relu(subgraphs=1), relu(subgraphs=2)),
     ("old-operator-code", relu(), relu(old_code_missing=("QUANTIZE",))),
@@ -134,7 +129,9 @@ def test_each_side_of_a_rule_about_the_whole(rule, keeps, breaks):
 
 
 def test_every_rule_about_a_model_has_its_two_graphs():
-    assert {case[0] for case in (*CASES, *CASES_OF_THE_WHOLE)} == rule_book().model_rules
+    assert {
+        case[0] for case in (*CASES, *CASES_OF_THE_WHOLE)
+    } == rule_book().model_rules - rule_book().memory_rules
 
 
 @pytest.mark.parametrize("steps", [0.99, 1.01])

@@ -35,6 +35,7 @@ def records() -> list[tuple[str, type, dict[str, Any]]]:
     tables = [
         (Rule, content("operator_rules")),
         (Rule, content("model_rules")),
+        (Rule, content("memory_rules")),
         (OperatorFacts, content("operators")),
         (Status, content("statuses")),
         (OtherStatuses, compiler["other_statuses"]),
@@ -64,11 +65,12 @@ def test_the_vocabulary_of_evidence_is_closed():
 
 
 def test_a_name_stands_once():
-    for name in ("operator_rules", "model_rules", "operators", "statuses"):
+    for name in ("operator_rules", "model_rules", "memory_rules", "operators", "statuses"):
         text = files("coralsmith.edgetpu.rules").joinpath(f"{name}.json").read_text("utf-8")
         names = re.findall(r'^  "(.*)": \{$', text, re.MULTILINE)
         assert len(names) == len(set(names)) == len(content(name)), name
-    assert not set(content("operator_rules")) & set(content("model_rules"))
+    assert not set(content("operator_rules")) & set(content("model_rules") | content("memory_rules"))
+    assert not set(content("model_rules")) & set(content("memory_rules"))
 
 
 def test_every_rule_has_a_reason_and_one_that_warns_a_fix():

@@ -97,12 +97,16 @@ def check_document() -> dict[str, Any]:
             "sizes": [len(ops) - 3],
         },
         "ops": ops,
-        "parameters": {
-            "on_chip_bytes": 4_982_144,
-            "streamed_bytes": 0,
-            "low": 4_982_144,
-            "high": 5_287_936,
-            "evidence": "packing rules measured on compiled models; inferred budget of 7.7 MiB",
+        "parameters": parameters_document(),
+        "activations": {
+            "tile_bytes": 188_256,
+            "limit": 196_608,
+            "index": 4,
+            "op": "expanded_conv_1/depthwise",
+            "live_bytes": 188_256,
+            "tensors": ["expanded_conv_1/expand 1x150x150x96", "expanded_conv_1/depthwise 1x75x75x96"],
+            "cut": [],
+            "evidence": "measured on pairs",
         },
         "latency_ms": {
             "usb": {"estimate": 7.6, "low": 5.9, "high": 9.8},
@@ -110,6 +114,42 @@ def check_document() -> dict[str, Any]:
             "evidence": evidence,
         },
         "findings": [],
+    }
+
+
+def parameters_document() -> dict[str, Any]:
+    """Parameter memory with a layer of each sort: exact, in a band, of unknown place."""
+    evidence = "packing rules measured on compiled models; inferred budget of 7.7 MiB"
+    parts = {
+        "weights": 327_680,
+        "header": 10_240,
+        "channel_padding": 0,
+        "output_padding": 40_960,
+        "diagonal": 0,
+        "inserted": 0,
+    }
+    layer = {
+        "kind": "CONV_2D",
+        "low": 378_880,
+        "wasted": 40_960,
+        "occupied": 378_880,
+        "evidence": evidence,
+        **parts,
+    }
+    exact = {"index": 61, "name": "Conv_1", "high": 378_880, "exact": True, "placement": "cached"}
+    banded = {"index": 70, "name": "BoxPredictor_0/Class", "high": 684_672, "exact": False, "placement": "unknown"}
+    return {
+        "on_chip_bytes": 4_982_144,
+        "streamed_bytes": 0,
+        "low": 4_982_144,
+        "high": 5_287_936,
+        "evidence": evidence,
+        "streamed_low": 0,
+        "streamed_high": 0,
+        "occupied": 5_122_048,
+        "room": 7_864_320,
+        "wasted": 81_920,
+        "layers": [{**layer, **exact}, {**layer, **banded}],
     }
 
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
 from coralsmith.report.document import ConversionReport
 from coralsmith.report.figures import Figure, key_figures
 from tests.report.example_report import blocked_report, compiled_report, example_report
@@ -44,9 +46,28 @@ def test_fidelity_is_that_of_the_worst_output() -> None:
 
 def test_memory_that_may_or_may_not_fit_is_a_band() -> None:
     report = example_report()
-    unsure = {**report.check["parameters"], "on_chip_bytes": None, "streamed_bytes": None}
+    unsure = {
+        **report.check["parameters"],
+        "on_chip_bytes": None,
+        "streamed_bytes": None,
+        "streamed_high": 262_144,
+    }
     report = dataclasses.replace(report, check={**report.check, "parameters": unsure})
     assert figures(report)["Parameters"].value == "4.75 MiB to 5.04 MiB"
+    assert figures(report)["Parameters"].detail == "all on the chip, or up to 256 KiB streamed: not known"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "detail"),
+    [(1 << 20, 1 << 20, "1.00 MiB streamed"), (1 << 19, 1 << 21, "1.00 MiB streamed (512 KiB to 2.00 MiB)")],
+)
+def test_a_prediction_of_streaming_tells_its_band(low: int, high: int, detail: str) -> None:
+    report = example_report()
+    streaming = {"streamed_bytes": 1 << 20, "streamed_low": low, "streamed_high": high}
+    check = {**report.check, "parameters": {**report.check["parameters"], **streaming}}
+    assert (
+        figures(dataclasses.replace(report, check=check))["Parameters on chip"].detail == f"of ~7.7 MiB, {detail}"
+    )
 
 
 def test_streamed_parameters_are_named() -> None:

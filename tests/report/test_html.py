@@ -171,11 +171,11 @@ def test_every_prediction_says_so() -> None:
         name: [a["class"] for a in found.all("span") if str(a.get("class")).startswith("chip")]
         for name, found in (("without", without), ("compiled", compiled))
     }
-    # Figures: operators, memory, latency. Sections: operator table, memory, latency.
-    assert chips["without"].count("chip predicted") == 6
+    # Figures: operators, memory, latency. Sections: operators, parameters, their layers, activations, latency.
+    assert chips["without"].count("chip predicted") == 8
     assert chips["without"].count("chip compiler") == 0
     # The compiler's word replaces operators and memory among the figures; the sections show both.
-    assert chips["compiled"].count("chip predicted") == 4
+    assert chips["compiled"].count("chip predicted") == 6
     assert chips["compiled"].count("chip compiler") == 4
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from coralsmith.compat.report import AllPartitions, CheckReport, Latency, Latenc
 from coralsmith.compiler.log import CompileResult, OperationCount
 from coralsmith.compiler.run import Compilation
 from coralsmith.detection.head import DetectionHead, InputSpec
-from coralsmith.edgetpu.memory import ParameterMemory
+from coralsmith.edgetpu.activations import ActivationMemory
+from coralsmith.edgetpu.memory import LayerMemory, ParameterMemory
 from coralsmith.findings import Finding
 from coralsmith.report.document import QuantizedFile
 from coralsmith.report.terminal import (
@@ -54,6 +56,11 @@ class Screen:
         return " ".join(self.text.split())
 
 
+def parameter_memory(document: dict[str, Any]) -> ParameterMemory:
+    layers = tuple(LayerMemory(**layer) for layer in document["layers"])
+    return ParameterMemory(**{**document, "layers": layers})
+
+
 def check_report(**changes: object) -> CheckReport:
     """The check of the example as `coralsmith check` has it."""
     document = check_document()
@@ -63,7 +70,8 @@ def check_report(**changes: object) -> CheckReport:
         **document,
         "ops": ops,
         "all_partitions": AllPartitions(**document["all_partitions"]),
-        "parameters": ParameterMemory(**document["parameters"]),
+        "parameters": parameter_memory(document["parameters"]),
+        "activations": ActivationMemory(**document["activations"]),
         "latency_ms": Latency(usb, None, "inferred"),
         **changes,
     }

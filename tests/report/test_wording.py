@@ -76,3 +76,11 @@ def test_nothing_that_acts_on_a_terminal_or_misleads_the_eye_gets_through(text: 
 def test_escape_sequences_and_direction_marks_become_visible() -> None:
     assert wording.printable("\x1b[31mred\u202egnp") == "\\x1b[31mred\\u202egnp"
     assert wording.printable("zażółć 犬 ✓") == "zażółć 犬 ✓"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [(1 << 20, 1 << 20, "1.00 MiB"), (0, 640, "0 B to 640 B"), (2_128_128, 2_133_120, "about 2.03 MiB")],
+)
+def test_a_band_of_sizes_is_told_by_its_ends_where_they_differ(low, high, text):
+    assert wording.size_band(low, high) == text

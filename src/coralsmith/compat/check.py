@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from coralsmith.compat.fates import Prediction, predict
+from coralsmith.compat.memory_findings import memory_findings
 from coralsmith.compat.model_rules import computes_in_float, model_findings
 from coralsmith.compat.operator_findings import operator_findings, partition_findings
 from coralsmith.compat.report import SCHEMA, AllPartitions, CheckReport, Latency
 from coralsmith.compiled.package import is_edgetpu_operator
+from coralsmith.edgetpu.activations import activation_memory
 from coralsmith.edgetpu.memory import parameter_memory
 from coralsmith.edgetpu.rules import rule
 from coralsmith.edgetpu.support import NEWEST_RUNTIME, OLDEST_RUNTIME, Verdict, supported
@@ -60,11 +62,14 @@ def check_graph(
     verdicts = [supported(op, min_runtime, as_if_quantized=is_float) for op in graph.ops]
     prediction = predict(graph, verdicts, all_partitions=all_partitions)
     mapped = [fate.index for fate in prediction.fates if fate.target == "edgetpu"]
+    parameters = parameter_memory(graph, mapped, as_if_quantized=is_float, min_runtime=min_runtime)
+    activations = activation_memory(graph, mapped)
     findings = [
         *_float_findings(is_float, as_if_quantized),
         *model_findings(graph, as_file=not is_float),
         *partition_findings(graph, verdicts, prediction, all_partitions=all_partitions),
         *operator_findings(graph, verdicts, prediction),
+        *memory_findings(graph, parameters, activations),
     ]
     targets = [fate.target for fate in prediction.fates]
     return CheckReport(
@@ -78,7 +83,8 @@ def check_graph(
         partitions=len(prediction.partition_sizes),
         all_partitions=_all_partitions(verdicts, prediction, asked=all_partitions),
         ops=prediction.fates,
-        parameters=parameter_memory(graph, mapped, as_if_quantized=is_float),
+        parameters=parameters,
+        activations=activations,
         latency_ms=_NOT_ESTIMATED,
         findings=gravest_first(findings),
     )

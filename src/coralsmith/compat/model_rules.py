@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 
-from coralsmith.edgetpu.memory import flattened_remainder
 from coralsmith.edgetpu.rules import rule, rule_book
 from coralsmith.findings import Finding
 from coralsmith.graph.model import Graph, Op, Tensor
@@ -138,13 +137,6 @@ def _padding_before_add(graph: Graph) -> Iterator[Finding]:
             yield rule("pad-before-add").finding(op=op.name)
 
 
-def _costly_flattens(graph: Graph) -> Iterator[Finding]:
-    for op in graph.ops:
-        remainder = flattened_remainder(op)
-        if remainder is not None:
-            yield rule("reshape-blow-up").finding(op=op.name, measured=f"{remainder} innermost")
-
-
 def _external_constants(graph: Graph) -> Iterator[Finding]:
     if graph.facts.external_constants:
         yield rule("external-constants").finding(measured=str(graph.facts.external_constants))
@@ -221,7 +213,6 @@ _OF_ANY_MODEL: Final[Sequence[Check]] = (
     _too_new_operators,
     _dynamic_shapes,
     _padding_before_add,
-    _costly_flattens,
     _unused_operators,
 )
 

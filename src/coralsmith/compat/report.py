@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from coralsmith.edgetpu.activations import ActivationMemory
 from coralsmith.edgetpu.memory import ParameterMemory
 from coralsmith.edgetpu.rules import Target
 from coralsmith.findings import Finding, has_errors
@@ -91,6 +92,7 @@ class CheckReport:
         all_partitions: What the compiler would map if asked for all.
         ops: Every operator, in execution order.
         parameters: Parameter memory of the operators on the Edge TPU.
+        activations: Memory that the activations take on the fullest tile of the chip.
         latency_ms: Latency of one inference.
         findings: Errors first; an error means that the compiler would refuse the model or map nothing.
     """
@@ -106,6 +108,7 @@ class CheckReport:
     all_partitions: AllPartitions
     ops: list[OpFate]
     parameters: ParameterMemory
+    activations: ActivationMemory
     latency_ms: Latency
     findings: list[Finding]
 

@@ -50,12 +50,14 @@ def key_figures(report: ConversionReport) -> tuple[Figure, ...]:
 def memory_figure(check: dict[str, Any]) -> Figure:
     """Parameter memory as `coralsmith check` predicts it."""
     parameters = check["parameters"]
-    low, high = parameters["low"], parameters["high"]
-    band = wording.size(low) if low == high else f"{wording.size(low)} to {wording.size(high)}"
     cached, streamed = parameters["on_chip_bytes"], parameters["streamed_bytes"]
     if cached is None:
-        return Figure("Parameters", band, "how much of it fits on the chip is not known", "predicted")
-    return Figure("Parameters on chip", wording.size(cached), _memory_detail(streamed), "predicted")
+        band = wording.size_band(parameters["low"], parameters["high"])
+        most = wording.size(parameters["streamed_high"])
+        return Figure("Parameters", band, f"all on the chip, or up to {most} streamed: not known", "predicted")
+    low, high = parameters["streamed_low"], parameters["streamed_high"]
+    between = f" ({wording.size_band(low, high)})" if low < high else ""
+    return Figure("Parameters on chip", wording.size(cached), _memory_detail(streamed) + between, "predicted")
 
 
 def _memory_detail(streamed: int | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from coralsmith.edgetpu.memory import ON_CHIP_BYTES
@@ -10,6 +10,7 @@ from coralsmith.report import wording
 from coralsmith.report.document import CompilerRecord, ConversionReport
 from coralsmith.report.html_elements import Markup, basis_chip, element, facts, joined, row, section, table
 
+_LAYERS_SHOWN: Final = 10
 _BUSES: Final = {"usb": "USB 3 accelerator", "pcie": "PCIe or M.2"}
 
 
@@ -21,6 +22,8 @@ def chip_section(report: ConversionReport) -> Markup:
         "Memory and latency",
         _compiled_memory(report.compiler) if report.compiler.on_chip_bytes is not None else None,
         _predicted_memory(report.check["parameters"]),
+        _layers(report.check["parameters"]["layers"]),
+        _activations(report.check["activations"]),
         _latency(latency) if any(latency[bus] for bus in _BUSES) else None,
     )
 
@@ -36,10 +39,12 @@ def _compiled_memory(compiler: CompilerRecord) -> Markup:
 def _predicted_memory(parameters: Mapping[str, Any]) -> Markup:
     low, high = parameters["low"], parameters["high"]
     cached, streamed = parameters["on_chip_bytes"], parameters["streamed_bytes"]
+    least, most = parameters["streamed_low"], parameters["streamed_high"]
+    sent = wording.size(streamed) if least == most else wording.size_band(least, most)
     pairs = [
         ("on chip", wording.size(cached)),
-        ("streamed per inference", wording.size(streamed)),
-        ("all parameters", wording.size(low) if low == high else f"{wording.size(low)} to {wording.size(high)}"),
+        ("streamed per inference", sent),
+        ("all parameters", wording.size_band(low, high)),
         ("room on the chip", f"about {wording.size(ON_CHIP_BYTES)}"),
     ]
     return joined(
@@ -47,6 +52,44 @@ def _predicted_memory(parameters: Mapping[str, Any]) -> Markup:
         _gauge(cached or 0, streamed or 0, (low, high)),
         facts(pairs, across=True),
         element("p", parameters["evidence"], class_="evidence"),
+    )
+
+
+def _layers(layers: Sequence[Mapping[str, Any]]) -> Markup | None:
+    """The layers with most parameters, and what of them holds nothing of the model."""
+    if not layers:
+        return None
+    shown = sorted(layers, key=lambda layer: -layer["high"])[:_LAYERS_SHOWN]
+    rows = (
+        row(
+            element("th", element("code", wording.short_name(layer["name"])), scope="row"),
+            element("td", wording.size_band(layer["low"], layer["high"]), class_="figure"),
+            element("td", wording.size(layer["wasted"]) if layer["wasted"] else "none", class_="figure"),
+            element("td", layer["placement"]),
+        )
+        for layer in shown
+    )
+    rest = f"The largest {len(shown)} of {len(layers)}." if len(shown) < len(layers) else ""
+    return joined(
+        element("h3", "Layers with most parameters ", basis_chip("predicted")),
+        table(("Layer", "Bytes", "Of it padding", "Kept"), rows, caption="Predicted parameters by layer"),
+        element("p", rest, class_="evidence") if rest else None,
+    )
+
+
+def _activations(activations: Mapping[str, Any]) -> Markup | None:
+    if not activations["tile_bytes"]:
+        return None
+    pairs = [
+        ("on the fullest tile", wording.size(activations["tile_bytes"])),
+        ("room on each of 16 tiles", wording.size(activations["limit"])),
+    ]
+    fullest = element("code", wording.short_name(activations["op"] or ""))
+    return joined(
+        element("h3", "Activations ", basis_chip("predicted")),
+        facts(pairs, across=True),
+        element("p", "Most are live while ", fullest, " runs."),
+        element("p", activations["evidence"], class_="evidence"),
     )
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from coralsmith.report import wording
 from coralsmith.report.figures import BASES, key_figures, memory_figure
+from coralsmith.report.terminal_memory import activation_lines, layer_table, worth_changing
 from coralsmith.report.terminal_parts import findings, headline, labelled, operator_table, pairs_table, safe
 
 if TYPE_CHECKING:
@@ -64,7 +65,10 @@ def print_check(report: CheckReport, *, verbose: bool = False, console: Console 
     rows = _grouped((op.kind, op.target, _status(op)) for op in report.ops)
     operator_table(console, rows)
     console.print()
-    pairs_table(console, _chip_lines(report))
+    pairs_table(console, (*_chip_lines(report), *activation_lines(report)))
+    worth_changing(console, report.findings)
+    if verbose:
+        layer_table(console, report.parameters.layers)
     findings(console, report.findings, verbose=verbose)
 
 

@@ -44,6 +44,13 @@ def size(count: float | None) -> str:
     return f"{count:.0f} B"
 
 
+def size_band(low: int, high: int) -> str:
+    """Bytes that are known, or lie between two numbers."""
+    if low == high:
+        return size(low)
+    return f"about {size(low)}" if size(low) == size(high) else f"{size(low)} to {size(high)}"
+
+
 def duration(seconds: float) -> str:
     """Seconds as "340 ms", "12.3 s" or "3 min 05 s"."""
     if seconds < 0.9995:

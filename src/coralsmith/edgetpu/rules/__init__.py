@@ -5,6 +5,7 @@
 | `operators.json` | each kind of operator: where it runs, since which runtime, in which versions, by which rules |
 | `operator_rules.json` | what is asked of one operator |
 | `model_rules.json` | what is asked of a whole model |
+| `memory_rules.json` | what costs memory on the chip |
 | `statuses.json` | every status that the compiler was seen to print |
 | `compiler.json` | the compiler itself, its other words, and what is known of it that no rule foretells |
 """

@@ -55,6 +55,7 @@ class RuleBook:
         first_unknown_builtin: Smallest builtin operator code that it refused.
         rules: By identifier, those of operators before those of models.
         model_rules: Identifiers of the rules about a whole model.
+        memory_rules: Of these, the ones about memory on the chip.
         operators: By kind; a kind that is missing is unknown.
         statuses: By the compiler's words.
         other_statuses: By the case in which they were seen.
@@ -68,6 +69,7 @@ class RuleBook:
     first_unknown_builtin: int
     rules: Mapping[str, Rule]
     model_rules: frozenset[str]
+    memory_rules: frozenset[str]
     operators: Mapping[str, OperatorFacts]
     statuses: Mapping[str, Status]
     other_statuses: Mapping[str, OtherStatuses]
@@ -78,7 +80,8 @@ class RuleBook:
 def rule_book() -> RuleBook:
     """The rules, read once."""
     compiler = _content("compiler")
-    about_operators, about_models = _content("operator_rules"), _content("model_rules")
+    about_operators, about_memory = _content("operator_rules"), _content("memory_rules")
+    about_models = _content("model_rules") | about_memory
     return RuleBook(
         compiler=compiler["version"],
         earlier_compilers=tuple(compiler["earlier_versions"]),
@@ -87,6 +90,7 @@ def rule_book() -> RuleBook:
         first_unknown_builtin=compiler["first_unknown_builtin"],
         rules={name: Rule(id=name, **_fields(e)) for name, e in (about_operators | about_models).items()},
         model_rules=frozenset(about_models),
+        memory_rules=frozenset(about_memory),
         operators={kind: OperatorFacts(**_fields(entry)) for kind, entry in _content("operators").items()},
         statuses={words: Status(**_fields(entry)) for words, entry in _content("statuses").items()},
         other_statuses={k: OtherStatuses(**_fields(e)) for k, e in compiler["other_statuses"].items()},

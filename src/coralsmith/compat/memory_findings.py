@@ -1,0 +1,120 @@
+"""What is worth knowing of a model's memory: what is streamed or cut into pieces, and which layers to change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+from coralsmith.compat.memory_advice import as_size, layer_advice
+from coralsmith.edgetpu.activations import ActivationMemory
+from coralsmith.edgetpu.inserted import flattened_remainder
+from coralsmith.edgetpu.memory import STREAMING_MS_PER_MIB, LayerMemory, ParameterMemory
+from coralsmith.edgetpu.rules import rule
+from coralsmith.findings import Finding
+from coralsmith.graph.model import Graph
+
+_MEBIBYTE: Final = 1 << 20
+
+# A matrix smaller than this is no reason to change a model: it is a tenth of a percent of the room on the chip.
+_NOTABLE_MATRIX: Final = 8_192
+
+_NAMED: Final = 3
+
+# Operators that the models had which the compiler refused for their activations.
+_REFUSED_KINDS: Final = frozenset({"TRANSPOSE", "TRANSPOSE_CONV", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"})
+
+_LARGEST_MAPPED: Final = 1_067_016
+"""Predicted bytes on one tile of PoseNet 721x1281, the most of any model that is known to be mapped."""
+
+
+def memory_findings(graph: Graph, parameters: ParameterMemory, activations: ActivationMemory) -> list[Finding]:
+    """All findings about memory.
+
+    Args:
+        graph: The model.
+        parameters: Its parameter memory.
+        activations: Its activation memory.
+    """
+    return [
+        *_activations(graph, activations),
+        *_streaming(parameters),
+        *_blow_ups(graph, parameters),
+        *(advice.finding for advice in layer_advice(graph, parameters)),
+    ]
+
+
+def _activations(graph: Graph, activations: ActivationMemory) -> Iterator[Finding]:
+    if activations.tile_bytes <= activations.limit:
+        return
+    kinds = {graph.ops[index].kind for index in activations.cut}
+    refused = activations.tile_bytes > _LARGEST_MAPPED or kinds & _REFUSED_KINDS
+    yield rule("large-activations" if refused else "activations-cut").finding(
+        op=activations.op,
+        measured=f"{as_size(activations.tile_bytes)} on one tile of 16: {', '.join(activations.tensors[:_NAMED])}",
+    )
+
+
+def _streaming(parameters: ParameterMemory) -> Iterator[Finding]:
+    """Parameters that do not stay on the chip, and what to shrink so that they do."""
+    if parameters.streamed_high == 0:
+        return
+    layers = [layer for layer in parameters.layers if layer.placement != "cached"]
+    largest = max(layers, key=lambda layer: layer.occupied)
+    if parameters.streamed_low == 0:
+        worst = _cost(parameters.streamed_high)
+        measured = f"{as_size(parameters.occupied)} of cache, if all is kept; else up to {worst}"
+        yield rule("parameters-may-be-streamed").finding(
+            op=largest.name, measured=measured, fix=_shrink(parameters)
+        )
+        return
+    amount = parameters.streamed_bytes or parameters.streamed_low
+    yield rule("parameters-streamed").finding(
+        op=largest.name, measured=f"{_cost(amount)} ({_band(parameters)})", fix=_shrink(parameters)
+    )
+
+
+def _cost(streamed: int) -> str:
+    milliseconds = STREAMING_MS_PER_MIB * streamed / _MEBIBYTE
+    return f"{as_size(streamed)} streamed, {milliseconds:.1f} ms of every inference"
+
+
+def _band(parameters: ParameterMemory) -> str:
+    low, high = parameters.streamed_low, parameters.streamed_high
+    return "exactly" if low == high else f"{as_size(low)} to {as_size(high)}"
+
+
+def _shrink(parameters: ParameterMemory) -> str:
+    """By how much, and where most of it lies."""
+    excess = parameters.occupied - parameters.room
+    if excess <= 0:
+        return ""
+    largest = sorted(parameters.layers, key=lambda layer: -layer.occupied)[:_NAMED]
+    names = ", ".join(f"{_short(layer)} ({as_size(layer.occupied)})" for layer in largest)
+    narrower = 1 - math.sqrt(parameters.room / parameters.occupied)
+    return (
+        f"To be sure that all fits, save {as_size(excess)} of cache: the largest layers are {names}; or make "
+        f"every layer {100 * narrower:.0f} % narrower."
+    )
+
+
+def _short(layer: LayerMemory) -> str:
+    return layer.name.split(";")[0]
+
+
+def _blow_ups(graph: Graph, parameters: ParameterMemory) -> Iterator[Finding]:
+    for layer in parameters.layers:
+        channels = flattened_remainder(graph.ops[layer.index])
+        if channels is not None and layer.low >= _NOTABLE_MATRIX:
+            yield rule("reshape-blow-up").finding(
+                op=layer.name,
+                measured=f"{channels} channels add {as_size(layer.low)}",
+                fix=_other_channels(channels),
+                evidence=layer.evidence,
+            )
+
+
+def _other_channels(channels: int) -> str:
+    fewer, more = channels // 4 * 4, channels // 4 * 4 + 4
+    known = f"{fewer} or {more}" if fewer else f"{more}"
+    return f"With {known} channels before the flatten nothing is added."
