@@ -1,0 +1,1 @@
+"""How well the latency estimate agrees with what was published and measured; see benchmarks/README.md."""
