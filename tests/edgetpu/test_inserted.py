@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from coralsmith.compiled.package import read_compiled
+from coralsmith.edgetpu import inserted
 from coralsmith.edgetpu.inserted import flattened_remainder, inserted_bytes, loaded_tensors
 from coralsmith.graph.model import Op
 from tests.builders import activation
@@ -50,6 +51,15 @@ def test_the_matrices_of_a_flatten_stand_in_the_compiled_model(shared) -> None:
     before = 5_632 + 2 * 97_792 + 134_656  # the four convolutions in front
     matrices = blob[before : before + 2_130_432]
     assert np.count_nonzero(matrices) == np.count_nonzero(matrices == 1) == 6 * 6 * 114
+
+
+@pytest.mark.parametrize("channels", [1, 3, 7])
+def test_a_map_that_no_chip_could_hold_is_in_a_band_about_its_matrices(monkeypatch, channels: int) -> None:
+    op = flatten(512, 511, channels)
+    matrices = bounds(op)
+    monkeypatch.setattr(inserted, "_MOST_VALUES", 1)
+    low, high = bounds(op)
+    assert low <= matrices[0] <= matrices[1] <= high < 5 * low
 
 
 @pytest.mark.parametrize("op", [flatten(6, 6, 64), flatten(1, 1, 1001)])

@@ -65,6 +65,11 @@ def test_on_the_chip_outputs_fill_whole_groups_of_64(outputs: int, occupied: int
     assert weight_bytes(conv((outputs, 1, 1, 32)), {}).occupied == occupied * (32 + 4)
 
 
+def test_depthwise_layers_fill_no_groups_on_the_chip() -> None:
+    size = weight_bytes(depthwise(96), {})
+    assert size.occupied == size.low == 96 * (4 * 9 + 4)
+
+
 def test_one_channel_is_multiplied_like_an_ordinary_convolution() -> None:
     assert size_of(depthwise(8, multiplier=8, scales=8)) == 16 * (9 * 4 + 12)
 

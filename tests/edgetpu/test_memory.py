@@ -7,6 +7,7 @@ import pytest
 
 from coralsmith.compiled.package import read_compiled
 from coralsmith.edgetpu.memory import ParameterMemory, parameter_memory
+from coralsmith.graph.model import Quant
 from coralsmith.graph.reader import read_tflite
 from tests.builders import CONVOLUTION, activation, constant
 from tests.edgetpu.layers import conv, dense, graph_of
@@ -68,6 +69,25 @@ def test_a_whole_ssd_is_exact_though_the_rules_were_not_made_on_it(shared) -> No
     predicted = parameter_memory(source, range(len(source.ops)))
     assert predicted.low == predicted.high == predicted.on_chip_bytes == real == 6_523_264
     assert len(predicted.layers) == 72
+
+
+def test_quantized_per_channel_it_takes_the_cache_that_was_published(shared) -> None:
+    """6.52 MiB "used" for SSD MobileNetV2 320 coco17, compiler 15: the same layers with per-channel weights."""
+    source = read_tflite(shared / "edgetpu" / "segments" / "ssd_mobilenet_v2_coco_quant" / "source_rebuilt.tflite")
+    for op in source.ops:
+        if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+            weights = op.required_input("filter")
+            channels = weights.shape[0 if op.kind == "CONV_2D" else 3]
+            scales = np.linspace(0.1, 0.2, channels, dtype=np.float32)
+            weights.quant = Quant(scales, np.zeros(channels, np.int64))
+    memory = parameter_memory(source, range(len(source.ops)))
+    assert round(memory.occupied / 2**20, 2) == 6.52
+
+
+def test_dense_256_takes_the_cache_that_was_published() -> None:
+    op = dense(256, 256)
+    op.inputs[1].quant = Quant(np.linspace(0.1, 0.2, 256, dtype=np.float32), np.zeros(256, np.int64))
+    assert parameter_memory(graph_of(op), [0]).occupied == 66 << 10
 
 
 def test_layers_stand_in_execution_order_and_add_up() -> None:

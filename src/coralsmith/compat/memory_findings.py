@@ -70,7 +70,7 @@ def _streaming(parameters: ParameterMemory) -> Iterator[Finding]:
         return
     amount = parameters.streamed_bytes or parameters.streamed_low
     yield rule("parameters-streamed").finding(
-        op=largest.name, measured=f"{_cost(amount)} ({_band(parameters)})", fix=_shrink(parameters)
+        op=largest.name, measured=_cost(amount) + _band(parameters), fix=_shrink(parameters)
     )
 
 
@@ -81,7 +81,7 @@ def _cost(streamed: int) -> str:
 
 def _band(parameters: ParameterMemory) -> str:
     low, high = parameters.streamed_low, parameters.streamed_high
-    return "exactly" if low == high else f"{as_size(low)} to {as_size(high)}"
+    return "" if low == high else f" (between {as_size(low)} and {as_size(high)})"
 
 
 def _shrink(parameters: ParameterMemory) -> str:

@@ -15,6 +15,7 @@ from coralsmith.edgetpu.layer_bytes import LayerBytes, matrix_bytes
 from coralsmith.graph.model import Op, Tensor
 
 _SLAB: Final = 512  # values of a flattened map that one matrix makes
+_MOST_VALUES: Final = 1 << 22  # more would need a gigabyte of matrices
 _SHARED_POSITIONS: Final = 16  # positions of a map of one channel that one matrix makes, on every tile the same
 _MASK_BYTES: Final = 192  # for 4 classes: three columns of 64 bytes
 _SPARE_MASK_BYTES: Final = 64
@@ -76,6 +77,8 @@ def _flatten(op: Op, loaded: Container[Tensor]) -> LayerBytes:
         return LayerBytes(evidence=_INPUT)
     if channels == 1 and source.shape[2] % (LANES * _SHARED_POSITIONS) == 0:
         return _matrix(_SHARED_POSITIONS, _SHARED_POSITIONS * LANES, _SHARED)
+    if source.elements > _MOST_VALUES:
+        return _huge_flatten(source.elements)
     slabs = list(_slabs(source.elements, channels))
     low = sum(matrix_bytes(rows, last + 1 - first) for rows, first, last in slabs)
     high = sum(matrix_bytes(rows, last + 1 - first // LANES * LANES) for rows, first, last in slabs)
@@ -83,6 +86,12 @@ def _flatten(op: Op, loaded: Container[Tensor]) -> LayerBytes:
         multiple(rows, GROUP_ROWS) * (padded_lanes(last + 1 - first) + LANES) for rows, first, last in slabs
     )
     return LayerBytes(inserted=low, uncertain=high - low, occupied=occupied, evidence=_FLATTEN)
+
+
+def _huge_flatten(size: int) -> LayerBytes:
+    """The matrices of a map that no chip could hold, at least and at most."""
+    low, high = matrix_bytes(size, _SLAB), matrix_bytes(size, LANES * (_SLAB + 1))
+    return LayerBytes(inserted=low, uncertain=high - low, occupied=low, evidence=_FLATTEN)
 
 
 def _slabs(size: int, channels: int) -> Iterator[tuple[int, int, int]]:

@@ -1,8 +1,9 @@
 """Parameter bytes of one operator with weights: what is the model's own, and what the packing adds to it.
 
 Source: the packing rules that reproduce the parameter blobs of published compiled models to the byte
-(`edgetpu/blocks.py`), and for the cache that a layer takes the on-chip and off-chip columns of 860 published
-compilations, which whole groups of 64 outputs reproduce to every printed digit.
+(`edgetpu/blocks.py`), and for the cache that a layer takes the on-chip and off-chip columns of 821 published
+compilations, which whole groups of 64 outputs reproduce to every printed digit. Depthwise layers fill no
+groups, as the 6.52 MiB of SSD MobileNetV2 320 show.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class LayerBytes:
         diagonal: Zeros beside the diagonal of depthwise weights, which are stored as 4x4 matrices.
         inserted: Constants of the compiler's own, such as the matrix that flattens a map.
         uncertain: Bytes that may come on top.
-        occupied: Cache that the layer takes on the chip, where its outputs fill whole groups of 64.
+        occupied: Cache that the layer takes on the chip, where the outputs of convolutions and dense layers fill
+            whole groups of 64.
         evidence: How that is known.
     """
 
@@ -173,7 +175,7 @@ def _diagonal(channels: int, kept: int, taps: int, header: _Header) -> LayerByte
         output_padding=(padded - channels) * kept + multiple(size, GROUP_ROWS) - size,
         diagonal=padded * (LANES - 1) * kept,
         uncertain=padded * (LANES * (taps - kept) + header.high - header.low),
-        occupied=multiple(padded, GROUP_ROWS) * (LANES * kept + header.low),
+        occupied=multiple(size, GROUP_ROWS),
         evidence=header.evidence if kept == taps else _DROPPED_TAPS,
     )
 

@@ -15,7 +15,7 @@ from coralsmith.graph.model import Graph, Op, Tensor
 ON_CHIP_BYTES: Final = int(7.7 * 1024 * 1024)
 
 STREAMING_MS_PER_MIB: Final = 2.7
-"""Milliseconds that a streamed MiB adds to an inference over USB 3: 2.68 to 2.75 in 6 series of dense layers."""
+"""Milliseconds that a streamed MiB adds to an inference: 2.68 to 2.75 in 6 measured series of dense layers."""
 
 EVIDENCE: Final = (
     "packing rules measured on compiled models, exact for convolution, depthwise and dense layers; what is cached "
@@ -41,7 +41,8 @@ class LayerMemory:
         output_padding: Of `low`, what fills outputs to a multiple of 16 or 64.
         diagonal: Of `low`, what stands beside the diagonal of depthwise weights, which are stored as 4x4 matrices.
         inserted: Of `low`, the compiler's own constants, such as a matrix that flattens a map.
-        occupied: Cache that it takes: outputs fill whole groups of 64 there. The compiler's "used" counts these.
+        occupied: Cache that it takes: outputs of convolutions and dense layers fill whole groups of 64 there. The
+            compiler's "used" counts these.
         placement: "cached" on the chip, "streamed" with every inference, or "unknown".
         evidence: How the bytes are known.
     """
