@@ -31,4 +31,5 @@ def test_the_document_has_the_keys_of_the_interface():
     promised = ["on_chip_bytes", "streamed_bytes", "low", "high", "evidence"]
     assert list(document["parameters"])[:5] == promised
     assert document["parameters"]["layers"] == []
-    assert document["latency_ms"] == {"usb": None, "pcie": None, "evidence": "not estimated in this release"}
+    assert list(document["latency_ms"]) == ["usb", "pcie", "evidence", "slowest"]
+    assert list(document["latency_ms"]["usb"])[:3] == ["estimate", "low", "high"]

@@ -63,6 +63,26 @@ def operators() -> list[tuple[str, str]]:
     return [*ops, ("CUSTOM", "TFLite_Detection_PostProcess")]
 
 
+def latency(estimate: float, low: float, high: float) -> dict[str, Any]:
+    """An estimate over one bus."""
+    parts = {
+        "overhead": 0.3,
+        "compute": 2.1,
+        "transfers": 2.9,
+        "instructions": 1.4,
+        "streamed_parameters": 0.0,
+        "cpu": estimate - 6.7,
+    }
+    return {
+        "estimate": estimate,
+        "low": low,
+        "high": high,
+        "parts": parts,
+        "rows": 19,
+        "leave_one_out_error": 0.08,
+    }
+
+
 def check_document() -> dict[str, Any]:
     """What `check --json` says of that model."""
     rules = {"DEQUANTIZE": "float-output", "CUSTOM": "custom-operator"}
@@ -109,9 +129,10 @@ def check_document() -> dict[str, Any]:
             "evidence": "measured on pairs",
         },
         "latency_ms": {
-            "usb": {"estimate": 7.6, "low": 5.9, "high": 9.8},
-            "pcie": {"estimate": 6.8, "low": 5.2, "high": 8.9},
+            "usb": latency(7.6, 5.9, 9.8),
+            "pcie": latency(6.8, 5.2, 8.9),
             "evidence": evidence,
+            "slowest": [{"index": 1, "kind": "CONV_2D", "name": "first", "milliseconds": 1.37, "share": 0.18}],
         },
         "findings": [],
     }
@@ -368,7 +389,7 @@ def blocked_report() -> ConversionReport:
         quantization=QuantizationRecord(None, "min-max", "per-channel"),
         check={
             **check,
-            "latency_ms": {"usb": None, "pcie": None, "evidence": "not estimated"},
+            "latency_ms": {"usb": None, "pcie": None, "evidence": "not estimated", "slowest": []},
             "findings": [dataclasses.asdict(blocking)],
         },
         agreement=None,

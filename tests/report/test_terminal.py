@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from coralsmith.compat.report import AllPartitions, CheckReport, Latency, LatencyEstimate, OpFate
+from coralsmith.compat.report import AllPartitions, CheckReport, OpFate
 from coralsmith.compiler.log import CompileResult, OperationCount
 from coralsmith.compiler.run import Compilation
 from coralsmith.detection.head import DetectionHead, InputSpec
 from coralsmith.edgetpu.activations import ActivationMemory
+from coralsmith.edgetpu.latency import Latency, LatencyEstimate, LatencyParts, OperatorTime
 from coralsmith.edgetpu.memory import LayerMemory, ParameterMemory
 from coralsmith.findings import Finding
 from coralsmith.report.document import QuantizedFile
@@ -65,14 +66,16 @@ def check_report(**changes: object) -> CheckReport:
     """The check of the example as `coralsmith check` has it."""
     document = check_document()
     ops = [OpFate(**op) for op in document["ops"]]
-    usb = LatencyEstimate(7.6, 5.9, 9.8)
+    parts = LatencyParts(0.3, 2.1, 2.9, 1.4, 0.0, 0.9)
+    usb = LatencyEstimate(7.6, 5.9, 9.8, parts, rows=19, leave_one_out_error=0.08)
+    slowest = (OperatorTime(1, "CONV_2D", "first", 1.37, 0.18), OperatorTime(0, "ADD", "second", 0.08, 0.01))
     fields = {
         **document,
         "ops": ops,
         "all_partitions": AllPartitions(**document["all_partitions"]),
         "parameters": parameter_memory(document["parameters"]),
         "activations": ActivationMemory(**document["activations"]),
-        "latency_ms": Latency(usb, None, "inferred"),
+        "latency_ms": Latency(usb, None, "inferred", slowest),
         **changes,
     }
     return CheckReport(**fields)
@@ -156,6 +159,25 @@ def test_a_check_groups_operators_like_the_compiler_and_puts_the_cpu_first() -> 
     assert places == sorted(places)
     assert "Parameters on chip 4.75 MiB prediction of ~7.7 MiB, none streamed" in words
     assert "Latency over USB 3 7.6 ms prediction 5.9 to 9.8 ms" in words
+    assert "Where the time goes" not in words
+
+
+def test_a_verbose_check_tells_where_the_time_goes_and_the_slowest_operators() -> None:
+    screen = Screen()
+    print_check(check_report(), verbose=True, console=screen.console)
+    words = screen.words
+    assert "Computation 2.1 ms 28 %" in words and "Instructions 1.4 ms 18 % sent with every inference" in words
+    assert "Streamed parameters" not in words  # nothing is streamed
+    assert "CONV_2D 1 18 % first ADD 0 1 % second" in words
+    assert "Latency: inferred." in words
+
+
+def test_a_check_without_estimate_says_why_when_asked() -> None:
+    screen = Screen()
+    latency = Latency(None, None, "not estimated: nothing runs on the Edge TPU")
+    print_check(check_report(latency_ms=latency), verbose=True, console=screen.console)
+    assert "Latency: not estimated: nothing runs on the Edge TPU." in screen.words
+    assert "Latency over" not in screen.words
 
 
 def test_a_check_tells_what_is_stranded_and_what_all_partitions_would_map() -> None:

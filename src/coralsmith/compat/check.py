@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from coralsmith.compat.fates import Prediction, predict
 from coralsmith.compat.memory_findings import memory_findings
 from coralsmith.compat.model_rules import computes_in_float, model_findings
 from coralsmith.compat.operator_findings import operator_findings, partition_findings
-from coralsmith.compat.report import SCHEMA, AllPartitions, CheckReport, Latency
+from coralsmith.compat.report import SCHEMA, AllPartitions, CheckReport
 from coralsmith.compiled.package import is_edgetpu_operator
 from coralsmith.edgetpu.activations import activation_memory
+from coralsmith.edgetpu.latency import estimate_latency
 from coralsmith.edgetpu.memory import parameter_memory
 from coralsmith.edgetpu.rules import rule
 from coralsmith.edgetpu.support import NEWEST_RUNTIME, OLDEST_RUNTIME, Verdict, supported
 from coralsmith.errors import UnsupportedModelError, UsageError
 from coralsmith.findings import Finding, gravest_first
 from coralsmith.graph.model import Graph
-
-_NOT_ESTIMATED: Final = Latency(usb=None, pcie=None, evidence="not estimated in this release")
 
 
 def check_graph(
@@ -72,6 +70,7 @@ def check_graph(
         *memory_findings(graph, parameters, activations),
     ]
     targets = [fate.target for fate in prediction.fates]
+    uncertain = [fate.index for fate in prediction.fates if fate.target == "unknown"]
     return CheckReport(
         schema=SCHEMA,
         model=model,
@@ -85,7 +84,7 @@ def check_graph(
         ops=prediction.fates,
         parameters=parameters,
         activations=activations,
-        latency_ms=_NOT_ESTIMATED,
+        latency_ms=estimate_latency(graph, mapped, parameters, uncertain=uncertain, as_if_quantized=is_float),
         findings=gravest_first(findings),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from coralsmith.edgetpu.activations import ActivationMemory
+from coralsmith.edgetpu.latency import Latency
 from coralsmith.edgetpu.memory import ParameterMemory
 from coralsmith.edgetpu.rules import Target
 from coralsmith.findings import Finding, has_errors
@@ -56,24 +57,6 @@ class AllPartitions:
     ops_unknown: int
     custom_operators: int | None
     sizes: list[int]
-
-
-@dataclass(frozen=True)
-class LatencyEstimate:
-    """Milliseconds of one inference, and the band they lie in."""
-
-    estimate: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Latency by the way the Edge TPU is attached; None where it is not estimated."""
-
-    usb: LatencyEstimate | None
-    pcie: LatencyEstimate | None
-    evidence: str
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from coralsmith.report import wording
 from coralsmith.report.figures import BASES, key_figures, memory_figure
+from coralsmith.report.terminal_latency import print_latency
 from coralsmith.report.terminal_memory import activation_lines, layer_table, worth_changing
 from coralsmith.report.terminal_parts import findings, headline, labelled, operator_table, pairs_table, safe
 
@@ -68,6 +69,7 @@ def print_check(report: CheckReport, *, verbose: bool = False, console: Console 
     pairs_table(console, (*_chip_lines(report), *activation_lines(report)))
     worth_changing(console, report.findings)
     if verbose:
+        print_latency(console, report.latency_ms)
         layer_table(console, report.parameters.layers)
     findings(console, report.findings, verbose=verbose)
 
