@@ -141,3 +141,11 @@ def test_a_compiled_model_is_wrong_input(shared):
     with pytest.raises(UnsupportedModelError, match="compiled for the Edge TPU already") as caught:
         check_graph(read_tflite(path))
     assert "compiled from" in caught.value.hint
+
+
+def test_of_several_partitions_there_is_no_latency():
+    graph = chain("RELU", "LEAKY_RELU", "RELU")
+    assert check_graph(graph).latency_ms.usb is not None
+    latency = check_graph(graph, all_partitions=True).latency_ms
+    assert latency.usb is latency.pcie is None
+    assert latency.evidence.startswith("not estimated: of a model in several partitions")

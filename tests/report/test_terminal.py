@@ -168,7 +168,7 @@ def test_a_verbose_check_tells_where_the_time_goes_and_the_slowest_operators() -
     words = screen.words
     assert "Computation 2.1 ms 28 %" in words and "Instructions 1.4 ms 18 % sent with every inference" in words
     assert "Streamed parameters" not in words  # nothing is streamed
-    assert "CONV_2D 1 18 % first ADD 0 1 % second" in words
+    assert "Slowest operators CONV_2D 1 18 % first ADD 0 1 % second" in words
     assert "Latency: inferred." in words
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from coralsmith.compat.fates import Prediction, predict
 from coralsmith.compat.memory_findings import memory_findings
@@ -11,13 +12,15 @@ from coralsmith.compat.operator_findings import operator_findings, partition_fin
 from coralsmith.compat.report import SCHEMA, AllPartitions, CheckReport
 from coralsmith.compiled.package import is_edgetpu_operator
 from coralsmith.edgetpu.activations import activation_memory
-from coralsmith.edgetpu.latency import estimate_latency
-from coralsmith.edgetpu.memory import parameter_memory
+from coralsmith.edgetpu.latency import Latency, estimate_latency, not_estimated
+from coralsmith.edgetpu.memory import ParameterMemory, parameter_memory
 from coralsmith.edgetpu.rules import rule
 from coralsmith.edgetpu.support import NEWEST_RUNTIME, OLDEST_RUNTIME, Verdict, supported
 from coralsmith.errors import UnsupportedModelError, UsageError
 from coralsmith.findings import Finding, gravest_first
 from coralsmith.graph.model import Graph
+
+_SEVERAL: Final = not_estimated("of a model in several partitions only one measurement is known, ten times slower")
 
 
 def check_graph(
@@ -70,7 +73,7 @@ def check_graph(
         *memory_findings(graph, parameters, activations),
     ]
     targets = [fate.target for fate in prediction.fates]
-    uncertain = [fate.index for fate in prediction.fates if fate.target == "unknown"]
+    several = all_partitions and len(prediction.partition_sizes) > 1
     return CheckReport(
         schema=SCHEMA,
         model=model,
@@ -84,9 +87,19 @@ def check_graph(
         ops=prediction.fates,
         parameters=parameters,
         activations=activations,
-        latency_ms=estimate_latency(graph, mapped, parameters, uncertain=uncertain, as_if_quantized=is_float),
+        latency_ms=_SEVERAL if several else _latency(graph, prediction, parameters, as_if_quantized=is_float),
         findings=gravest_first(findings),
     )
+
+
+def _latency(
+    graph: Graph, prediction: Prediction, parameters: ParameterMemory, *, as_if_quantized: bool
+) -> Latency:
+    indices: dict[str, list[int]] = {"edgetpu": [], "unknown": [], "cpu": []}
+    for fate in prediction.fates:
+        indices[fate.target].append(fate.index)
+    mapped, uncertain = indices["edgetpu"], indices["unknown"]
+    return estimate_latency(graph, mapped, parameters, uncertain=uncertain, as_if_quantized=as_if_quantized)
 
 
 def _with_plain_weights(graph: Graph) -> Graph:

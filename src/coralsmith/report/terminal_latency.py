@@ -30,6 +30,7 @@ def print_latency(console: Console, latency: Latency) -> None:
     if latency.usb is not None:
         console.print(Text("\nWhere the time goes over USB 3", "bold"))
         pairs_table(console, _parts(latency.usb.parts))
+        console.print(Text("\nSlowest operators", "bold"))
         pairs_table(
             console,
             (
