@@ -158,7 +158,7 @@ def test_a_check_groups_operators_like_the_compiler_and_puts_the_cpu_first() -> 
     places = [words.index(part) for part in order]
     assert places == sorted(places)
     assert "Parameters on chip 4.75 MiB prediction of ~7.7 MiB, none streamed" in words
-    assert "Latency over USB 3 7.6 ms prediction 5.9 to 9.8 ms" in words
+    assert "Latency (USB 3 on a PC) 7.6 ms prediction 5.9 to 9.8 ms" in words
     assert "Where the time goes" not in words
 
 
@@ -177,7 +177,7 @@ def test_a_check_without_estimate_says_why_when_asked() -> None:
     latency = Latency(None, None, "not estimated: nothing runs on the Edge TPU")
     print_check(check_report(latency_ms=latency), verbose=True, console=screen.console)
     assert "Latency: not estimated: nothing runs on the Edge TPU." in screen.words
-    assert "Latency over" not in screen.words
+    assert "Latency (" not in screen.words
 
 
 def test_a_check_tells_what_is_stranded_and_what_all_partitions_would_map() -> None:

@@ -11,7 +11,6 @@ from coralsmith.report.document import CompilerRecord, ConversionReport
 from coralsmith.report.html_elements import Markup, basis_chip, element, facts, joined, row, section, table
 
 _LAYERS_SHOWN: Final = 10
-_BUSES: Final = {"usb": "USB 3 accelerator", "pcie": "PCIe or M.2"}
 
 
 def chip_section(report: ConversionReport) -> Markup:
@@ -24,7 +23,7 @@ def chip_section(report: ConversionReport) -> Markup:
         _predicted_memory(report.check["parameters"]),
         _layers(report.check["parameters"]["layers"]),
         _activations(report.check["activations"]),
-        _latency(latency) if any(latency[bus] for bus in _BUSES) else None,
+        _latency(latency) if any(latency[bus] for bus in wording.DEVICES) else None,
     )
 
 
@@ -122,11 +121,11 @@ def _latency(latency: Mapping[str, Any]) -> Markup:
             element("td", f"{latency[bus]['estimate']:.1f} ms", class_="figure"),
             element("td", f"{latency[bus]['low']:.1f} to {latency[bus]['high']:.1f} ms", class_="figure"),
         )
-        for bus, name in _BUSES.items()
+        for bus, name in wording.DEVICES.items()
         if latency[bus]
     )
     return joined(
         element("h3", "Latency of one inference ", basis_chip("predicted")),
-        table(("Connection", "Estimate", "Low to high"), rows, caption="Predicted latency of one inference"),
+        table(("Device", "Estimate", "Low to high"), rows, caption="Predicted latency of one inference"),
         element("p", latency["evidence"], class_="evidence"),
     )

@@ -170,11 +170,11 @@ def _chip_lines(report: CheckReport) -> Iterator[tuple[str, ...]]:
     document = report.document()
     figure = memory_figure(document)
     yield (figure.title, figure.value, BASES[figure.basis], figure.detail)
-    for bus, name in (("usb", "Latency over USB 3"), ("pcie", "Latency over PCIe")):
+    for bus, name in wording.DEVICES.items():
         latency = document["latency_ms"][bus]
         if latency is not None:
             band = f"{latency['low']:.1f} to {latency['high']:.1f} ms"
-            yield (name, f"{latency['estimate']:.1f} ms", BASES["predicted"], band)
+            yield (f"Latency ({name})", f"{latency['estimate']:.1f} ms", BASES["predicted"], band)
 
 
 def _grouped(operators: Iterator[tuple[str, str, str]]) -> list[tuple[str, int, str, str]]:

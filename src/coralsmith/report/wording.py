@@ -12,6 +12,9 @@ TARGETS: Final = {"edgetpu": "Edge TPU", "cpu": "CPU", "unknown": "Unknown"}
 
 SEVERITIES: Final = {"error": "Errors", "warning": "Warnings", "info": "Worth knowing"}
 
+# A latency holds for the machine around the Edge TPU too: these are the ones that published latencies are of.
+DEVICES: Final = {"usb": "USB 3 on a PC", "pcie": "Dev Board"}
+
 NOT_KNOWN: Final = "not known"
 
 
