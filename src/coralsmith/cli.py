@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
 from coralsmith import __version__
+from coralsmith.cli_compiled import add_commands
+from coralsmith.cli_options import (
+    HeadFile,
+    Images,
+    InputType,
+    Json,
+    LabelFile,
+    MinRuntime,
+    Quiet,
+    Ranges,
+    RecipeFile,
+    Repair,
+    Samples,
+    Seed,
+    Trust,
+    Verbose,
+    Weights,
+    print_json,
+    progress_unless,
+)
 from coralsmith.errors import CoralsmithError
-
-if TYPE_CHECKING:
-    from coralsmith.progress import Progress
 
 app = typer.Typer(
     name="coralsmith",
@@ -26,35 +42,6 @@ app = typer.Typer(
 )
 
 INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt: 128 + SIGINT
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show infos too, and tracebacks of errors.")]
-Images = Annotated[Path | None, typer.Option("--images", help="Folder of typical photos; no labels needed.")]
-HeadFile = Annotated[Path | None, typer.Option("--head", help="head.json to use instead of the model's own.")]
-LabelFile = Annotated[Path | None, typer.Option("--labels", help="Label file; one label a line.")]
-RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="YAML file with any of these choices.")]
-InputType = Annotated[
-    Literal["uint8", "int8", "float"] | None, typer.Option("--io", help="Input type.  [default: uint8]")
-]
-Weights = Annotated[
-    Literal["per-channel", "per-tensor"] | None,
-    typer.Option("--weights", help="Scales of the weights.  [default: per-channel]"),
-]
-Ranges = Annotated[
-    Literal["min-max", "percentile", "least-squares"] | None,
-    typer.Option("--ranges", help="How activation ranges are found.  [default: min-max]"),
-]
-Repair = Annotated[
-    Literal["exact", "approx", "off"] | None,
-    typer.Option("--repair", help="Repairs that may be made.  [default: exact]"),
-]
-Samples = Annotated[int | None, typer.Option("--samples", help="Most images used.  [default: 200]")]
-Seed = Annotated[int | None, typer.Option("--seed", help="Chooses among more images.  [default: 0]")]
-MinRuntime = Annotated[
-    int, typer.Option("--min-runtime", min=10, max=14, help="Oldest Edge TPU runtime to run on.")
-]
-Trust = Annotated[bool, typer.Option("--trust", help="Run code that the model file brings along.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -114,7 +101,7 @@ def convert(
     """
     from coralsmith.api import convert as run
 
-    with _progress(quiet or json) as progress:
+    with progress_unless(quiet or json) as progress:
         report = run(
             source,
             images,
@@ -138,7 +125,7 @@ def convert(
         )
     folder = out or Path(f"{report.name}-edgetpu")
     if json:
-        _print_json(report)
+        print_json(report)
     elif not quiet:
         from coralsmith.report.terminal import print_summary
 
@@ -165,10 +152,10 @@ def check(
     from coralsmith.check_model import check as run
 
     is_quick = model.suffix == ".tflite"  # over before a progress bar could be shown
-    with _progress(quiet or json or is_quick) as progress:
+    with progress_unless(quiet or json or is_quick) as progress:
         report = run(model, min_runtime=min_runtime, all_partitions=all_partitions, trust=trust, progress=progress)
     if json:
-        _print_json(report)
+        print_json(report)
     elif not quiet:
         from coralsmith.report.terminal import print_check
 
@@ -199,7 +186,7 @@ def quantize(
     """
     from coralsmith.quantize_file import quantize as run
 
-    with _progress(quiet or json) as progress:
+    with progress_unless(quiet or json) as progress:
         result = run(
             model,
             images,
@@ -215,7 +202,7 @@ def quantize(
             seed=seed,
         )
     if json:
-        _print_json(result)
+        print_json(result)
     elif not quiet:
         from coralsmith.report.terminal import print_quantized
 
@@ -243,12 +230,15 @@ def compile(  # noqa: A001
 
     result = run(model, out, compiler=compiler, timeout_s=timeout, min_runtime=min_runtime)
     if json:
-        _print_json(result)
+        print_json(result)
     elif not quiet:
         from coralsmith.report.terminal import print_compile
 
         print_compile(result, verbose=verbose)
     raise typer.Exit(0 if result.succeeded else 1)
+
+
+add_commands(app)
 
 
 @app.command()
@@ -269,12 +259,12 @@ def head(
     """
     from coralsmith.api import find_head
 
-    with _progress(quiet or json) as progress:
+    with progress_unless(quiet or json) as progress:
         found = find_head(model, images, head=head, labels=labels, trust=trust, progress=progress)
     if output is not None:
         found.save(output)
     if json:
-        _print_json(found.to_json())
+        print_json(found.to_json())
     elif not quiet:
         from coralsmith.report.terminal import print_head
 
@@ -298,10 +288,10 @@ def detect(
     """
     from coralsmith.api import detect as run
 
-    with _progress(quiet or json) as progress:
+    with progress_unless(quiet or json) as progress:
         found = run(model, images, head=head, min_score=min_score, draw=draw, progress=progress)
     if json:
-        _print_json(found)
+        print_json(found)
     elif not quiet:
         from coralsmith.report.terminal import print_detections
 
@@ -321,32 +311,15 @@ def demo(
     """
     from coralsmith.demo import run_demo
 
-    with _progress(quiet or json) as progress:
+    with progress_unless(quiet or json) as progress:
         report = run_demo(out, progress)
     if json:
-        _print_json(report)
+        print_json(report)
     elif not quiet:
         from coralsmith.report.terminal import print_summary
 
         print_summary(report, out, verbose=verbose)
     raise typer.Exit(1 if report.verdict.status == "blocked" else 0)
-
-
-def _progress(silent: bool) -> AbstractContextManager[Progress]:
-    """Progress on standard error while a command works; nothing where it is to be silent."""
-    if silent:
-        from coralsmith.progress import SILENT
-
-        return nullcontext(SILENT)
-    from coralsmith.report.terminal_progress import shown_progress
-
-    return shown_progress()
-
-
-def _print_json(record: Any) -> None:
-    from coralsmith.report.plain import to_json
-
-    sys.stdout.write(to_json(record))
 
 
 def main() -> NoReturn:
@@ -368,7 +341,7 @@ def main() -> NoReturn:
 
 def _report(error: CoralsmithError) -> None:
     if "--json" in sys.argv:
-        _print_json({"schema": "coralsmith/error/1", "error": error.message, "hint": error.hint})
+        print_json({"schema": "coralsmith/error/1", "error": error.message, "hint": error.hint})
     elif any(flag in sys.argv for flag in ("-v", "--verbose")):
         import traceback
 

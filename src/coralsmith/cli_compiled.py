@@ -1,0 +1,37 @@
+"""The commands about compiled models. Like `cli.py`: they parse, call the API and print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coralsmith.cli_options import Json, Quiet, Verbose, print_json
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this file to the command line, in the order in which the help shows them."""
+    app.command()(inspect)
+
+
+def inspect(
+    model: Annotated[Path, typer.Argument(help="A file that the Edge TPU compiler wrote: *_edgetpu.tflite.")],
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show what is inside a compiled model: runtime, memory, inputs and outputs, what stays on the CPU.
+
+    Example: coralsmith inspect detector_int8_edgetpu.tflite
+    """
+    from coralsmith.inspect_model import inspect as run
+
+    inspection = run(model)
+    if json:
+        print_json(inspection)
+    elif not quiet:
+        from coralsmith.report.terminal_inspect import print_inspection
+
+        print_inspection(inspection, verbose=verbose)
+    raise typer.Exit(1 if inspection.is_refused else 0)

@@ -1,0 +1,60 @@
+"""What the commands share: options that mean the same everywhere, progress, and one JSON document on stdout."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from coralsmith.progress import Progress
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show infos too, and tracebacks of errors.")]
+Images = Annotated[Path | None, typer.Option("--images", help="Folder of typical photos; no labels needed.")]
+HeadFile = Annotated[Path | None, typer.Option("--head", help="head.json to use instead of the model's own.")]
+LabelFile = Annotated[Path | None, typer.Option("--labels", help="Label file; one label a line.")]
+RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="YAML file with any of these choices.")]
+InputType = Annotated[
+    Literal["uint8", "int8", "float"] | None, typer.Option("--io", help="Input type.  [default: uint8]")
+]
+Weights = Annotated[
+    Literal["per-channel", "per-tensor"] | None,
+    typer.Option("--weights", help="Scales of the weights.  [default: per-channel]"),
+]
+Ranges = Annotated[
+    Literal["min-max", "percentile", "least-squares"] | None,
+    typer.Option("--ranges", help="How activation ranges are found.  [default: min-max]"),
+]
+Repair = Annotated[
+    Literal["exact", "approx", "off"] | None,
+    typer.Option("--repair", help="Repairs that may be made.  [default: exact]"),
+]
+Samples = Annotated[int | None, typer.Option("--samples", help="Most images used.  [default: 200]")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Chooses among more images.  [default: 0]")]
+MinRuntime = Annotated[
+    int, typer.Option("--min-runtime", min=10, max=14, help="Oldest Edge TPU runtime to run on.")
+]
+Trust = Annotated[bool, typer.Option("--trust", help="Run code that the model file brings along.")]
+
+
+def progress_unless(silent: bool) -> AbstractContextManager[Progress]:
+    """Progress on standard error while a command works; nothing where it is to be silent."""
+    if silent:
+        from coralsmith.progress import SILENT
+
+        return nullcontext(SILENT)
+    from coralsmith.report.terminal_progress import shown_progress
+
+    return shown_progress()
+
+
+def print_json(record: Any) -> None:
+    """Write a record as one JSON document on standard output."""
+    from coralsmith.report.plain import to_json
+
+    sys.stdout.write(to_json(record))
