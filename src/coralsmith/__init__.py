@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from coralsmith.api import compile, convert, detect, find_head  # noqa: A004
     from coralsmith.check_model import check
+    from coralsmith.inspect_model import inspect
     from coralsmith.quantize_file import quantize
     from coralsmith.runtime.detector import Detector
 
 __version__ = "0.1.0"
 
-__all__ = ["Detector", "__version__", "check", "compile", "convert", "detect", "find_head", "quantize"]
+__all__ = ["Detector", "__version__", "check", "compile", "convert", "detect", "find_head", "inspect", "quantize"]
 
 _HOMES = {
     "Detector": "coralsmith.runtime.detector",
     "check": "coralsmith.check_model",
+    "inspect": "coralsmith.inspect_model",
     "quantize": "coralsmith.quantize_file",
     **dict.fromkeys(("compile", "convert", "detect", "find_head"), "coralsmith.api"),
 }

@@ -11,6 +11,7 @@ from typing import Final
 from coralsmith.compiled.flatbuffer import FlatbufferError, Table
 
 BUNDLE_BYTES: Final = 16
+ADDRESS_BITS: Final = 32
 
 _KINDS: Final = ("STAND_ALONE", "PARAMETER_CACHING", "EXECUTION_ONLY")
 _REGIONS: Final = ("output", "input", "parameter", "scratch")
@@ -46,11 +47,13 @@ class Bitstream:
 
     Attributes:
         content: The bundles.
-        fields: Addresses to be patched.
+        fields: Addresses to be patched, each wholly inside the bundles.
+        stray_fields: Addresses that would be patched outside of them; none in any file of the compiler.
     """
 
     content: memoryview
     fields: tuple[AddressField, ...]
+    stray_fields: tuple[AddressField, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class DmaHint:
         offset: First byte of a descriptor's memory.
         size: Bytes of a descriptor.
         number: Index of the bitstream, or type of the interrupt.
+        batch: Element of the batch whose input or output a descriptor moves.
     """
 
     kind: str
@@ -74,6 +78,7 @@ class DmaHint:
     offset: int = 0
     size: int = 0
     number: int = 0
+    batch: int = 0
 
 
 @dataclass(frozen=True)
@@ -185,10 +190,11 @@ def read_executable(table: Table) -> Executable:
 
 def _bitstream(table: Table) -> Bitstream:
     content = table.content(0)
-    fields = tuple(_address_field(field) for field in table.tables(1))
-    if any(not 0 <= field.bit <= 8 * len(content) - 32 for field in fields):
-        raise FlatbufferError("an address field lies outside its instructions")
-    return Bitstream(content, fields)
+    inside, stray = [], []
+    for field in map(_address_field, table.tables(1)):
+        fits = 0 <= field.bit <= 8 * len(content) - ADDRESS_BITS
+        (inside if fits else stray).append(field)
+    return Bitstream(content, tuple(inside), tuple(stray))
 
 
 def _address_field(table: Table) -> AddressField:
@@ -220,6 +226,7 @@ def _dma_hint(table: Table) -> DmaHint:
         layer="" if meta is None else meta.text(2),
         offset=content.integer(1, "<i"),
         size=content.integer(2, "<i"),
+        batch=0 if meta is None else meta.integer(1, "<i"),
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from coralsmith.compiled.executable import Executable, read_executable
-from coralsmith.compiled.flatbuffer import FlatbufferError, Table
+from coralsmith.compiled.flatbuffer import FlatbufferError, Table, TableBudget
 from coralsmith.errors import MalformedModelError
 from coralsmith.graph.flexbuffer import FLEXBUFFER_DAMAGE, flexbuffer_map
 from coralsmith.graph.model import Graph, Op
@@ -23,6 +23,7 @@ _PACKAGE_KEY: Final = "4"
 _PACKAGE_IDENTIFIER: Final = b"DWN1"
 _CHIPS_KEY: Final = "6"
 _MOST_CHIPS: Final = 64
+_MOST_OPTIONS: Final = 64  # the compiler writes at most seven
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Package:
 
     Attributes:
         min_runtime: Oldest runtime version that takes it: 10 for compiler 1.0, 14 for 16.0 unless `-m` said else.
-        executables: Its programs, in the order of the file: EXECUTION_ONLY before PARAMETER_CACHING.
+        executables: Its programs, in the order of the file: EXECUTION_ONLY before PARAMETER_CACHING. None in a
+            stub, which no compiler wrote.
         compiler: What the compiler calls itself; never more than "cl/" and a number.
         model: Identifier of the model; empty in all published files.
         virtual_chip: 0 for one chip.
@@ -48,6 +50,16 @@ class Package:
     def executable(self, kind: str) -> Executable | None:
         """The first executable of a kind; None where there is none."""
         return next((e for e in self.executables if e.kind == kind), None)
+
+    @property
+    def main_executable(self) -> Executable | None:
+        """The program of the inference, as the runtime chooses it; None where there is none.
+
+        Source: libedgetpu `driver/package_registry.cc`, GetMainExecutableFromExecutableMap.
+        """
+        if len(self.executables) == 1:
+            return self.executables[0]
+        return self.executable("STAND_ALONE") or self.executable("EXECUTION_ONLY")
 
     @property
     def on_chip_bytes(self) -> int:
@@ -74,6 +86,11 @@ class CompiledModel:
     packages: tuple[Package, ...]
     cpu_ops: tuple[Op, ...]
 
+    @property
+    def edgetpu_ops(self) -> tuple[Op, ...]:
+        """The Edge TPU custom operators, in execution order; `packages` has the package of each."""
+        return tuple(op for op in self.graph.ops if is_edgetpu_operator(op))
+
 
 def read_compiled(path: str | Path) -> CompiledModel:
     """Read a compiled `.tflite` file.
@@ -83,7 +100,8 @@ def read_compiled(path: str | Path) -> CompiledModel:
         MalformedModelError: A custom operator holds no readable package.
     """
     graph = read_tflite(path)
-    packages = tuple(read_package(op.custom_options) for op in graph.ops if is_edgetpu_operator(op))
+    tables = TableBudget()
+    packages = tuple(read_package(op.custom_options, tables) for op in graph.ops if is_edgetpu_operator(op))
     return CompiledModel(graph, packages, tuple(op for op in graph.ops if not is_edgetpu_operator(op)))
 
 
@@ -92,18 +110,23 @@ def is_edgetpu_operator(op: Op) -> bool:
     return op.kind == "CUSTOM" and op.custom_code == CUSTOM_OPERATOR
 
 
-def read_package(custom_options: bytes) -> Package:
+def read_package(custom_options: bytes, tables: TableBudget | None = None) -> Package:
     """Read the package inside the options of an Edge TPU custom operator.
 
     Args:
         custom_options: A FlexBuffer map whose key "4" holds the package.
+        tables: What the packages of one file may have of tables together; None for a package alone.
 
     Raises:
         MalformedModelError: It is no such map, or the package is damaged.
     """
     try:
         options = flexbuffer_map(custom_options)
-        return _package(memoryview(options[_PACKAGE_KEY].AsStringBytes), _chips(options))
+        most = max(len(options), len(options.Keys))  # the map and its keys count separately
+        if most > _MOST_OPTIONS:
+            raise FlatbufferError(f"it claims {most} options")
+        content = memoryview(options[_PACKAGE_KEY].AsStringBytes)
+        return _package(content, _chips(options), tables or TableBudget())
     except FLEXBUFFER_DAMAGE as error:
         raise MalformedModelError(
             f"The Edge TPU package of a custom operator cannot be read: {error}.",
@@ -121,17 +144,20 @@ def _chips(options: Any) -> tuple[int, ...]:
     return tuple(int(chips[i].AsInt) for i in range(len(chips)))
 
 
-def _package(content: memoryview, chips: tuple[int, ...]) -> Package:
-    package = Table.root(content, _PACKAGE_IDENTIFIER)
-    multi_executable = Table.root(package.content(1))
-    executables = tuple(read_executable(Table.root(one)) for one in multi_executable.contents(0))
-    if not executables:
-        raise FlatbufferError("it holds no executable")
+def _package(content: memoryview, chips: tuple[int, ...], tables: TableBudget) -> Package:
+    package = Table.root(content, _PACKAGE_IDENTIFIER, tables)
     return Package(
         min_runtime=package.integer(0, "<i"),
-        executables=executables,
+        executables=_executables(package.content(1), tables),
         compiler=package.text(4),
         model=package.text(7),
         virtual_chip=package.integer(5, "<i"),
         chips=chips,
     )
+
+
+def _executables(content: memoryview, tables: TableBudget) -> tuple[Executable, ...]:
+    if not content:
+        return ()
+    serialized = Table.root(content, tables=tables).contents(0)
+    return tuple(read_executable(Table.root(one, tables=tables)) for one in serialized)

@@ -47,6 +47,8 @@ def schemas() -> dict[str, dict[str, Any]]:
     """Every schema by the name of its document."""
     from coralsmith.compat.report import SCHEMA as CHECK
     from coralsmith.compat.report import CheckReport
+    from coralsmith.compiled.inspection_report import SCHEMA as INSPECT
+    from coralsmith.compiled.inspection_report import Inspection
     from coralsmith.compiler.run import Compilation
     from coralsmith.detection.head_document import HeadDocument
     from coralsmith.recipe import Recipe
@@ -60,6 +62,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "report": report,
         "check": check,
         "compile": _record(Compilation, "coralsmith compile --json"),
+        "inspect": _record(Inspection, "coralsmith inspect --json", INSPECT),
         "quantize": _record(QuantizedFile, "coralsmith quantize --json"),
         "detect": _record(dict[str, list[DetectionRecord]], "coralsmith detect --json"),
         "head": _model(HeadDocument, "head.json, coralsmith head --json", "serialization"),
