@@ -1,4 +1,4 @@
-"""What a compiled model costs for every image beyond its computation: streaming, spilling, operators on the CPU."""
+"""What a compiled model costs beyond its computation for every image: streaming, spilling, CPU operators."""
 
 from __future__ import annotations
 

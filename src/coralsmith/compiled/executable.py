@@ -190,7 +190,8 @@ def read_executable(table: Table) -> Executable:
 
 def _bitstream(table: Table) -> Bitstream:
     content = table.content(0)
-    inside, stray = [], []
+    inside: list[AddressField] = []
+    stray: list[AddressField] = []
     for field in map(_address_field, table.tables(1)):
         fits = 0 <= field.bit <= 8 * len(content) - ADDRESS_BITS
         (inside if fits else stray).append(field)

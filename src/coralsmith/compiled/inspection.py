@@ -143,15 +143,17 @@ def _layer(layer: Layer) -> LayerRecord:
         scale=layer.scale,
         zero_point=layer.zero_point,
         executions=layer.executions,
-        layout=None if layer.layout is None else _layout(layer.layout, layer.size_bytes),
+        layout=None if layer.layout is None else _layout(layer.layout, layer.shape),
     )
 
 
-def _layout(layout: TileLayout, size_bytes: int) -> LayoutRecord:
+def _layout(layout: TileLayout, shape: tuple[int, int, int]) -> LayoutRecord:
     """A tile holds a part where the next tile's part starts later; empty tiles at the end start at the end."""
+    height, width, depth = shape
+    size = height * width * (-(-depth // 4) * 4)  # without the padding of the whole
     offsets = layout.tile_byte_offset
     rows, columns = len(set(layout.y_to_tile)), len(set(layout.x_to_tile))
-    filled = sum(end > start for start, end in zip(offsets, (*offsets[1:], size_bytes), strict=True))
+    filled = sum(end > start for start, end in zip(offsets, (*offsets[1:], size), strict=True))
     return LayoutRecord(filled, rows, columns, offsets)
 
 

@@ -1,4 +1,4 @@
-"""Checks of a compiled file that need nothing but the file: whether the runtime takes it, whether it fits together."""
+"""Checks of a compiled file that need nothing else: whether the runtime takes it and it fits together."""
 
 from __future__ import annotations
 
@@ -71,9 +71,7 @@ def _chip(op: Op, package: Package) -> Iterator[Finding]:
     names = {executable.chip for executable in package.executables} - {CHIP}
     numbers = {str(number) for number in package.chips} - {str(CHIP_NUMBER)}
     if names or numbers:
-        yield inspection_rule("other-chip").finding(
-            op=op.name, measured=", ".join(sorted(names | numbers)) or "none"
-        )
+        yield inspection_rule("other-chip").finding(op=op.name, measured=", ".join(sorted(names | numbers)))
     if package.virtual_chip == _MULTI_CHIP:
         yield inspection_rule("several-chips").finding(op=op.name, measured=f"virtual chip {package.virtual_chip}")
 
@@ -111,10 +109,10 @@ def _batch(op: Op, executable: Executable) -> Iterator[Finding]:
 def _addresses(op: Op, executable: Executable) -> Iterator[Finding]:
     for number, bitstream in enumerate(executable.bitstreams):
         if bitstream.stray_fields:
-            first = bitstream.stray_fields[0]
+            first, size = bitstream.stray_fields[0], 8 * len(bitstream.content)
             yield inspection_rule("address-outside").finding(
                 op=op.name,
-                measured=f"{executable.kind}, bitstream {number}: bit {first.bit:,} of {8 * len(bitstream.content):,}",
+                measured=f"{executable.kind}, bitstream {number}: bit {first.bit:,} of {size:,}",
             )
 
 

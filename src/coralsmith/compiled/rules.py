@@ -1,4 +1,4 @@
-"""What is to be said of compiled files, as data with evidence (`rules.json`): rules, and which compiler wrote them."""
+"""What is to be said of compiled files, as data with evidence (`rules.json`): rules, and who wrote them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Segments of a pipeline: which other files the compiler cut from the same model, and whether they share a token."""
+"""Segments of a pipeline: the other files cut from the same model, and whether they share a caching token."""
 
 from __future__ import annotations
 

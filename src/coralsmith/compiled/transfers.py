@@ -25,7 +25,7 @@ def transfer_problems(executable: Executable) -> Iterator[str]:
         return
     chunks = [hint.number for hint in executable.dma_hints if hint.kind == "instructions"]
     if chunks != list(range(len(executable.bitstreams))):
-        yield f"{len(chunks)} transfers of instructions for {len(executable.bitstreams)} bitstreams, or out of order"
+        yield f"instructions: {len(chunks)} transfers for {len(executable.bitstreams)} chunks, or out of order"
     descriptors = [hint for hint in executable.dma_hints if hint.kind == "descriptor"]
     parameters = [_piece(hint) for hint in descriptors if hint.region == "parameter"]
     if problem := _uncovered(parameters, len(executable.parameters)):
@@ -60,6 +60,7 @@ def _uncovered(pieces: Iterable[Piece], size: int) -> str:
         if offset < 0 or length <= 0 or offset + length > size:
             return f"{length:,} bytes at {offset:,} lie outside of its {size:,} bytes"
         if offset != end:
-            return f"bytes from {min(offset, end):,} to {max(offset, end):,} move {'twice' if offset < end else 'never'}"
+            how_often = "twice" if offset < end else "never"
+            return f"bytes from {min(offset, end):,} to {max(offset, end):,} move {how_often}"
         end = offset + length
     return f"bytes from {end:,} to {size:,} move never" if end != size else ""

@@ -1,4 +1,4 @@
-"""What `coralsmith inspect` says: what a user of the file wants first; programs, transfers and layouts on demand."""
+"""What `coralsmith inspect` says: what a user wants first; programs, transfers and layouts on demand."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
 from coralsmith.report import wording
@@ -33,6 +34,7 @@ _TRANSFERS_SHOWN: Final = 24
 _NAME_WIDTH: Final = 32
 _NARROW_MEMORY: Final = 196_608
 _BUNDLE: Final = 16
+_CYCLES_PER_MS: Final = 500_000  # the fastest of the three clocks that libedgetpu sets
 
 
 def print_inspection(inspection: Inspection, *, verbose: bool = False, console: Console | None = None) -> None:
@@ -71,7 +73,10 @@ def _memory_lines(inspection: Inspection) -> Iterator[tuple[str, ...]]:
     scratch = sum(e.scratch_bytes for e in inspection.executables)
     cycles = sum(e.estimated_cycles or 0 for e in inspection.executables)
     yield ("Parameters on chip", wording.size(inspection.on_chip_bytes), "loaded once")
-    yield ("Parameters streamed", wording.size(streamed) if streamed else "none", "sent for every image")
+    if streamed:
+        yield ("Parameters streamed", wording.size(streamed), "sent for every image")
+    else:
+        yield ("Parameters streamed", "none")
     yield ("Instructions", wording.size(sent), "sent for every image")
     yield (
         "Activation memory",
@@ -109,11 +114,12 @@ def _tensor_table(console: Console, title: str, tensors: Sequence[TensorRecord],
 
 
 def _name(name: str, *, verbose: bool) -> str:
-    """A tensor's name; of the long ones that TFLite joins from a whole fused layer, the end that differs."""
+    """A tensor's name; of a long one the end, where the tensors of a model differ."""
     short = wording.short_name(name)
-    if verbose or len(short) <= _NAME_WIDTH:
+    if verbose:
         return short
-    return f"...{short[3 - _NAME_WIDTH :]}"
+    first = short.removesuffix(";...")
+    return first if len(first) <= _NAME_WIDTH else f"...{first[3 - _NAME_WIDTH :]}"
 
 
 def _quantization(scale: float | None, zero_point: int | None) -> str:
@@ -173,13 +179,12 @@ def _program_lines(executable: ExecutableRecord) -> Iterator[tuple[str, ...]]:
 
 
 def _layer(console: Console, side: str, layer: LayerRecord) -> None:
-    console.print(Text.assemble((f"  {side:<4}", "dim"), safe(console, layer.name)))
+    console.print(Padding(Text.assemble((f"{side:<4}", "dim"), safe(console, layer.name)), (0, 0, 0, 2)))
     size = f"{'x'.join(map(str, layer.shape))} {layer.data_type}, {layer.size_bytes:,} B"
-    lines = [size, f"scale {layer.scale:.9g}, zero {layer.zero_point}"]
+    facts = [size, f"scale {layer.scale:.7g}, zero {layer.zero_point}"]
     if layer.layout is not None:
-        layout = layer.layout
-        lines.append(f"on {wording.count(layout.tiles, 'tile')} ({layout.rows} x {layout.columns})")
-    console.print(safe(console, f"      {'; '.join(lines)}", "dim"))
+        facts.append(f"on {wording.count(layer.layout.tiles, 'tile')}")
+    console.print(Padding(safe(console, "; ".join(facts), "dim"), (0, 0, 0, 6), expand=False))
 
 
 def _transfers(console: Console, executable: ExecutableRecord) -> None:
