@@ -9,27 +9,22 @@ seed gives the same files.
 
 from __future__ import annotations
 
-import argparse
-import multiprocessing
-import os
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.fuzz.byte_mutations import Seed, mutate_bytes
+from benchmarks.fuzz.campaign import options_of, run_campaign
 from benchmarks.fuzz.model_mutations import mutate_meaning
 from benchmarks.fuzz.random_operators import KINDS, random_operator
 from benchmarks.fuzz.seed_graphs import seed_graphs
-from benchmarks.fuzz.workers import Pool, Verdict
 from coralsmith.errors import CoralsmithError
 from coralsmith.graph import Graph
 from coralsmith.graph.executor import Executor, random_inputs
 from coralsmith.graph.reader import parse_tflite
 from coralsmith.graph.writer import serialize, serialize_for_interpreter
 
-ROOT = Path(__file__).resolve().parents[2]
 LARGEST_SEED = 1_200_000
 LARGEST_INPUT = 1 << 20  # elements; larger models take their time by right and are not run
 
@@ -88,43 +83,11 @@ def _outcome(step, graph: Graph) -> str:
     return "done"
 
 
-def print_summary(verdicts: dict[str, int], pool: Pool, files: Files, folder: Path) -> None:
-    for outcome, number in sorted(verdicts.items(), key=lambda item: -item[1]):
-        print(f"{number:8}  {outcome}")
-    for kind in ("crash", "hang", "escaped"):
-        print(f"{sum(verdict.kind == kind for verdict in pool.defects):8}  {kind}")
-    print(
-        f"slowest file {pool.slowest:.2f} s of CPU time; peak memory of a worker {pool.peak_bytes / 2**20:.0f} MiB"
-    )
-    for verdict in pool.defects:
-        print(f"DEFECT {save(verdict, files, folder)} ({files.origin(verdict.index)}): {verdict.outcome}")
-
-
-def save(verdict: Verdict, files: Files, folder: Path) -> Path:
-    """Keep a file that was a defect."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{files.number}-{verdict.index}.tflite"
-    path.write_bytes(files.content(verdict.index))
-    return path
-
-
 def main() -> int:
     """Run and print; exit code 1 where a defect was found."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=20_000, help="how many files")
-    parser.add_argument("--seed", type=int, default=1, help="number of the run; the same gives the same files")
-    parser.add_argument("--workers", type=int, default=os.cpu_count())
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder of real models")
-    parser.add_argument("--save", type=Path, default=ROOT / "benchmarks" / "results" / "fuzz", help="for defects")
-    options = parser.parse_args()
+    options = options_of(__doc__).parse_args()
     files = Files(load_seeds(options.shared), options.seed)
-    started = time.monotonic()
-    pool = Pool(files.examine, multiprocessing.get_context("fork"))
-    verdicts = pool.run(options.count, options.workers)
-    seconds = time.monotonic() - started
-    print(f"{options.count} files from {len(files.seeds)} seeds in {seconds:.0f} s, run {options.seed}")
-    print_summary(verdicts, pool, files, options.save)
-    return 1 if pool.defects else 0
+    return run_campaign(files, options)
 
 
 if __name__ == "__main__":

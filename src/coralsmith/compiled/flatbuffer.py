@@ -13,10 +13,11 @@ from __future__ import annotations
 import struct
 from typing import Any, Final
 
-MAX_TABLES: Final = 1 << 15
+MAX_TABLES: Final = 1 << 14
 """Of one file; the published compiled models have 40 to 80."""
 
 _VTABLE_HEADER: Final = 4
+_SMALLEST_TABLE: Final = 8  # its offset to the vtable, and the offset that points to it
 _MAX_VECTOR: Final = 1 << 16
 
 
@@ -53,7 +54,7 @@ class _Buffer:
         """Take bytes off the budget."""
         self._bytes_left -= size
         if self._bytes_left < 0:
-            raise FlatbufferError("its vectors have more bytes together than the buffer")
+            raise FlatbufferError("its tables and vectors have more bytes together than the buffer")
 
 
 class Table:
@@ -132,6 +133,7 @@ class Table:
 
     def _table(self, position: int) -> Table:
         self._buffer.tables.charge(1)
+        self._buffer.charge(_SMALLEST_TABLE)
         return Table(self._buffer, position)
 
     def _field(self, field: int) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -153,7 +154,7 @@ def _layout(layout: TileLayout, shape: tuple[int, int, int]) -> LayoutRecord:
     size = height * width * (-(-depth // 4) * 4)  # without the padding of the whole
     offsets = layout.tile_byte_offset
     rows, columns = len(set(layout.y_to_tile)), len(set(layout.x_to_tile))
-    filled = sum(end > start for start, end in zip(offsets, (*offsets[1:], size), strict=True))
+    filled = sum(end > start for start, end in pairwise((*offsets, size)))
     return LayoutRecord(filled, rows, columns, offsets)
 
 

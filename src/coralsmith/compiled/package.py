@@ -15,7 +15,7 @@ from coralsmith.compiled.flatbuffer import FlatbufferError, Table, TableBudget
 from coralsmith.errors import MalformedModelError
 from coralsmith.graph.flexbuffer import FLEXBUFFER_DAMAGE, flexbuffer_map
 from coralsmith.graph.model import Graph, Op
-from coralsmith.graph.reader import read_tflite
+from coralsmith.graph.reader import parse_tflite, read_tflite
 
 CUSTOM_OPERATOR: Final = "edgetpu-custom-op"
 
@@ -99,7 +99,15 @@ def read_compiled(path: str | Path) -> CompiledModel:
         InputError: As `read_tflite`.
         MalformedModelError: A custom operator holds no readable package.
     """
-    graph = read_tflite(path)
+    return _compiled(read_tflite(path))
+
+
+def parse_compiled(content: bytes, origin: str = "the model") -> CompiledModel:
+    """Read the bytes of a compiled file; `origin` names them in errors. Raises like `read_compiled`."""
+    return _compiled(parse_tflite(content, origin))
+
+
+def _compiled(graph: Graph) -> CompiledModel:
     tables = TableBudget()
     packages = tuple(read_package(op.custom_options, tables) for op in graph.ops if is_edgetpu_operator(op))
     return CompiledModel(graph, packages, tuple(op for op in graph.ops if not is_edgetpu_operator(op)))

@@ -89,7 +89,7 @@ def _memory_lines(inspection: Inspection) -> Iterator[tuple[str, ...]]:
         yield (
             "Compiler's estimate",
             f"{cycles:,} cycles",
-            f"{cycles / 5e5:.2f} ms at 500 MHz, transfers excluded",
+            f"{cycles / _CYCLES_PER_MS:.2f} ms without transfers",
         )
     yield ("Caching token", inspection.caching_token or "none or several")
 
