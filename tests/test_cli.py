@@ -80,6 +80,17 @@ def test_check_of_an_int8_model_ends_with_0(model: Path, photos: Path, tmp_path:
     assert document["ops_edgetpu"] == document["ops_total"]
 
 
+def test_inspect_looks_into_a_compiled_model_and_refuses_another(shared: Path) -> None:
+    pair = shared / "edgetpu" / "pairs" / "libredge__dense_256"
+    done = run("inspect", pair / "model_edgetpu.tflite", "--json")
+    document = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert (document["schema"], document["on_chip_bytes"]) == ("coralsmith/inspect/1", 67_584)
+    shown = run("inspect", pair / "model.tflite")
+    assert shown.returncode == 1
+    assert "Not compiled" in shown.stdout
+
+
 def test_detect_gives_the_detections_of_each_image_and_draws_them(
     model: Path, photos: Path, tmp_path: Path
 ) -> None:

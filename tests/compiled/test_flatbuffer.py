@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coralsmith.compiled.flatbuffer import FlatbufferError, Table
+from coralsmith.compiled.flatbuffer import MAX_TABLES, FlatbufferError, Table, TableBudget
 
 
 def build(number: int, blob: bytes, strings: list[bytes]) -> bytes:
@@ -61,3 +61,44 @@ def test_damage_never_escapes_as_another_error(data):
         table.content(2)
         table.contents(3)
         table.tables(3)
+
+
+def aliased(count: int, inner: int = 0) -> memoryview:
+    """A root table whose field 0 is a vector of offsets, all to one table that holds `inner` bytes."""
+    builder = flatbuffers.Builder()
+    content = builder.CreateByteVector(bytes(inner))
+    builder.StartObject(1)
+    builder.PrependUOffsetTRelativeSlot(0, content, 0)
+    target = builder.EndObject()
+    builder.StartVector(4, count, 4)
+    for _ in range(count):
+        builder.PrependUOffsetTRelative(target)
+    vector = builder.EndVector()
+    builder.StartObject(1)
+    builder.PrependUOffsetTRelativeSlot(0, vector, 0)
+    builder.Finish(builder.EndObject())
+    return memoryview(bytes(builder.Output()))
+
+
+def test_a_table_that_is_pointed_to_often_cannot_multiply_what_it_holds():
+    tables = Table.root(aliased(100, inner=5000)).tables(0)
+    with pytest.raises(FlatbufferError, match="more bytes together than the buffer"):
+        for table in tables:
+            table.content(0)
+
+
+def test_a_small_buffer_cannot_describe_many_tables():
+    with pytest.raises(FlatbufferError, match="more bytes together than the buffer"):
+        Table.root(aliased(2000)).tables(0)
+
+
+def test_the_buffers_of_a_file_share_one_budget_of_tables():
+    budget, buffer = TableBudget(), aliased(100, inner=5000)
+    with pytest.raises(FlatbufferError, match=f"more than {MAX_TABLES:,} tables"):
+        for _ in range(MAX_TABLES):
+            Table.root(buffer, tables=budget).tables(0)
+
+
+def test_what_a_builder_shares_by_right_can_be_read():
+    root = Table.root(memoryview(build(5, bytes(1000), [b"one", b"two"])))
+    assert len(root.content(2)) == len(root.content(2)) == 1000  # a name stands in a layer and in its transfers

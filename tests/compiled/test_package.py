@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coralsmith.compiled.package import read_compiled, read_package
+from coralsmith.compiled.executable import AddressField, Bitstream
+from coralsmith.compiled.flatbuffer import TableBudget
+from coralsmith.compiled.package import parse_compiled, read_compiled, read_package
 from coralsmith.errors import MalformedModelError
 from coralsmith.graph.reader import read_tflite
+from tests.compiled.compiled_files import compiled_bytes, layer, package, package_options, program
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +33,79 @@ def test_every_compiled_file_is_read(shared):
         assert {executable.kind for executable in package.executables} == {"EXECUTION_ONLY", "PARAMETER_CACHING"}
 
 
-def test_known_numbers_of_known_files(shared):
-    pairs = shared / "edgetpu" / "pairs"
-    mobilenet = read_compiled(pairs / "gcedgetpu__mobilenet_v2_1.0_224_quant" / "model_edgetpu.tflite")
-    assert mobilenet.packages[0].on_chip_bytes == 3_900_864
-    assert mobilenet.packages[0].streamed_bytes == 0
-    assert mobilenet.cpu_ops == ()
+# Bytes of instructions of the inference, of instructions that load parameters, and of parameters, as published.
+PUBLISHED = {
+    "pairs/gcedgetpu__mobilenet_v2_1.0_224_quant/model_edgetpu.tflite": (129_632, 9_680, 3_900_864),
+    "segments/ssd_mobilenet_v2_coco_quant/ssd_mobilenet_v2_coco_quant_postprocess_segment_0_of_2_edgetpu.tflite": (
+        162_848,
+        7_632,
+        2_914_752,
+    ),
+    "segments/ssd_mobilenet_v2_coco_quant/ssd_mobilenet_v2_coco_quant_postprocess_segment_1_of_2_edgetpu.tflite": (
+        124_608,
+        4_688,
+        3_608_512,
+    ),
+}
+
+
+@pytest.mark.parametrize("path", PUBLISHED)
+def test_known_numbers_of_known_files(shared, path):
+    (known,) = read_compiled(shared / "edgetpu" / path).packages
+    inference, caching = known.executables
+    sizes = (inference.instruction_bytes, caching.instruction_bytes, len(caching.parameters))
+    assert sizes == PUBLISHED[path]
+    assert (known.on_chip_bytes, known.streamed_bytes) == (PUBLISHED[path][2], 0)
+    assert known.main_executable is inference
+
+
+def test_a_package_written_by_the_official_library_is_read_back(shared):
+    small = (path for path in (shared / "edgetpu").rglob("*_edgetpu.tflite") if path.stat().st_size < 250_000)
+    packages = [read_compiled(path).packages[0] for path in small]
+    assert len(packages) == 10
+    for original in (*packages, package(), package(program(parameters=bytes(100)), min_runtime=10, chips=())):
+        assert read_package(package_options(original)) == original
+
+
+def test_a_stub_is_refused_in_clear_words_unless_it_is_to_be_looked_into():
+    stub = compiled_bytes(replace(package(), executables=()))
+    with pytest.raises(MalformedModelError, match="holds no program: a stub"):
+        parse_compiled(stub)
+    assert parse_compiled(stub, allow_stubs=True).packages[0].main_executable is None
+
+
+def test_an_address_outside_of_the_instructions_stands_apart():
+    inside, outside = (AddressField("input", "in", 0, False, bit) for bit in (0, 8 * 1024 - 31))
+    stream = Bitstream(memoryview(bytes(1024)), (inside, outside))
+    (read,) = parse_compiled(compiled_bytes(package(program(bitstreams=(stream,))))).packages[0].executables
+    assert read.bitstreams[0].fields == (inside,)
+    assert read.bitstreams[0].stray_fields == (outside,)
+
+
+PLAIN = program()
+ALIASED = {
+    "address fields": replace(
+        PLAIN, bitstreams=(replace(PLAIN.bitstreams[0], fields=PLAIN.bitstreams[0].fields[:1] * 20_000),)
+    ),
+    "chunks": replace(PLAIN, bitstreams=(Bitstream(memoryview(bytes(1 << 20)), ()),) * 20_000),
+    "transfers": replace(PLAIN, dma_hints=PLAIN.dma_hints[1:2] * 20_000),
+    "inputs": replace(PLAIN, inputs=PLAIN.inputs * 8192),
+    "long names": replace(PLAIN, inputs=(layer("n" * 60_000, 1, 1, 8),) * 100),
+}
+
+
+def test_the_packages_of_a_file_share_what_they_may_have_of_tables(monkeypatch):
+    other = package(program(inputs=(layer("other", 1, 1, 8),), outputs=(layer("last", 1, 1, 8),)))
+    monkeypatch.setattr("coralsmith.compiled.package.TableBudget", lambda: TableBudget(50))
+    assert [len(parse_compiled(compiled_bytes(one)).packages) for one in (package(), other)] == [1, 1]
+    with pytest.raises(MalformedModelError, match="tables"):
+        parse_compiled(compiled_bytes(package(), other))
+
+
+@pytest.mark.parametrize("form", ALIASED)
+def test_one_part_that_is_pointed_to_often_does_not_multiply(form):
+    with pytest.raises(MalformedModelError, match=r"more bytes together|more than 16,384"):
+        read_package(package_options(package(ALIASED[form])))
 
 
 def test_operators_on_the_cpu_are_named_in_order(shared):

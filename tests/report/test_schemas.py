@@ -12,6 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
 from coralsmith.compat.check import check_graph
+from coralsmith.compiled.inspection import inspect_file
 from coralsmith.compiler.log import CompileResult, OperationCount
 from coralsmith.compiler.run import Compilation
 from coralsmith.detection.head import DetectionHead, InputSpec
@@ -40,7 +41,7 @@ def test_the_published_schemas_are_those_of_the_code(tmp_path: Path) -> None:
     assert {path.name: path.read_text("utf-8") for path in PUBLISHED.glob("*.json")} == fresh
 
 
-@pytest.mark.parametrize("name", ["report", "check", "compile", "quantize", "detect", "head", "recipe"])
+@pytest.mark.parametrize("name", ["report", "check", "compile", "inspect", "quantize", "detect", "head", "recipe"])
 def test_every_schema_is_a_schema(generated: dict[str, dict[str, Any]], name: str) -> None:
     Draft202012Validator.check_schema(generated[name])
 
@@ -81,6 +82,15 @@ def test_an_output_without_any_noise_is_valid_too(generated: dict[str, dict[str,
 def test_a_real_check_is_valid(generated: dict[str, dict[str, Any]], shared: Path) -> None:
     graph = read_tflite(shared / "models/bccd_ssdlite/bccd_ssdlite_float.tflite")
     validate(to_document(check_graph(graph, model="bccd.tflite")), generated["check"])
+
+
+def test_a_real_inspection_is_valid(generated: dict[str, dict[str, Any]], shared: Path) -> None:
+    folder = shared / "edgetpu" / "pairs" / "gcedgetpu__deeplabv3_mnv2_dm05_pascal_quant"
+    for name in ("model_edgetpu.tflite", "model.tflite"):
+        document = to_document(inspect_file(folder / name))
+        validate(document, generated["inspect"])
+    with pytest.raises(ValidationError):
+        validate({**document, "schema": "coralsmith/check/1"}, generated["inspect"])
 
 
 def test_a_head_is_valid(generated: dict[str, dict[str, Any]]) -> None:

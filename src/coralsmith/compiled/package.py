@@ -32,8 +32,7 @@ class Package:
 
     Attributes:
         min_runtime: Oldest runtime version that takes it: 10 for compiler 1.0, 14 for 16.0 unless `-m` said else.
-        executables: Its programs, in the order of the file: EXECUTION_ONLY before PARAMETER_CACHING. None in a
-            stub, which no compiler wrote.
+        executables: Its programs, in the order of the file: EXECUTION_ONLY before PARAMETER_CACHING.
         compiler: What the compiler calls itself; never more than "cl/" and a number.
         model: Identifier of the model; empty in all published files.
         virtual_chip: 0 for one chip.
@@ -92,24 +91,33 @@ class CompiledModel:
         return tuple(op for op in self.graph.ops if is_edgetpu_operator(op))
 
 
-def read_compiled(path: str | Path) -> CompiledModel:
+def read_compiled(path: str | Path, *, allow_stubs: bool = False) -> CompiledModel:
     """Read a compiled `.tflite` file.
+
+    Args:
+        path: The file; a model that was never compiled has no packages.
+        allow_stubs: Whether a package may be without programs, for those who look into damaged files.
 
     Raises:
         InputError: As `read_tflite`.
-        MalformedModelError: A custom operator holds no readable package.
+        MalformedModelError: A custom operator holds no readable package, or one without programs.
     """
-    return _compiled(read_tflite(path))
+    return _compiled(read_tflite(path), allow_stubs=allow_stubs)
 
 
-def parse_compiled(content: bytes, origin: str = "the model") -> CompiledModel:
+def parse_compiled(content: bytes, origin: str = "the model", *, allow_stubs: bool = False) -> CompiledModel:
     """Read the bytes of a compiled file; `origin` names them in errors. Raises like `read_compiled`."""
-    return _compiled(parse_tflite(content, origin))
+    return _compiled(parse_tflite(content, origin), allow_stubs=allow_stubs)
 
 
-def _compiled(graph: Graph) -> CompiledModel:
+def _compiled(graph: Graph, *, allow_stubs: bool) -> CompiledModel:
     tables = TableBudget()
     packages = tuple(read_package(op.custom_options, tables) for op in graph.ops if is_edgetpu_operator(op))
+    if not allow_stubs and not all(package.executables for package in packages):
+        raise MalformedModelError(
+            "The Edge TPU custom operator holds no program: a stub, which no runtime takes.",
+            hint="Compile the model again, and look at what the compiler says.",
+        )
     return CompiledModel(graph, packages, tuple(op for op in graph.ops if not is_edgetpu_operator(op)))
 
 

@@ -46,10 +46,18 @@ def compiler_range(min_runtime: int, *, names_chips: bool) -> CompilerRange:
         min_runtime: Minimum runtime version of the package.
         names_chips: Whether the options of its custom operator name the chip.
     """
-    for entry in _content()["compilers"]:
-        if entry["min_runtime"] == min_runtime and entry.get("names_chips", names_chips) == names_chips:
-            return CompilerRange(entry["versions"], entry["evidence"])
+    for runtime, names, found in compiler_ranges():
+        if runtime == min_runtime and names in (None, names_chips):
+            return found
     return CompilerRange("unknown", f"unknown: no file with minimum runtime {min_runtime} was ever seen")
+
+
+def compiler_ranges() -> list[tuple[int, bool | None, CompilerRange]]:
+    """All that is known of compilers: minimum runtime, whether the chip is named (None: either), versions."""
+    return [
+        (entry["min_runtime"], entry.get("names_chips"), CompilerRange(entry["versions"], entry["evidence"]))
+        for entry in _content()["compilers"]
+    ]
 
 
 @cache

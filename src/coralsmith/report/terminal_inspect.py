@@ -31,7 +31,7 @@ _TYPES: Final = {
 }
 _TENSORS_SHOWN: Final = 6
 _TRANSFERS_SHOWN: Final = 24
-_NAME_WIDTH: Final = 32
+_NAME_WIDTH: Final = 28
 _NARROW_MEMORY: Final = 196_608
 _BUNDLE: Final = 16
 _CYCLES_PER_MS: Final = 500_000  # the fastest of the three clocks that libedgetpu sets
