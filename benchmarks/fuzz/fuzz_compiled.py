@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable
+from zlib import crc32
 
 import numpy as np
 from rich.console import Console
@@ -30,11 +31,12 @@ Operation = Callable[[bytes], str]
 
 
 def inspect(content: bytes) -> str:
-    """Inspect a file as the command does, in every form it can be asked for."""
+    """Inspect a file as the command does; of one in eight also draw the view, which takes longer than all else."""
     model = parse_compiled(content, allow_stubs=True)
     inspection = inspect_model(model, name="damaged_edgetpu.tflite", size=len(content))
     to_json(inspection)
-    print_inspection(inspection, verbose=True, console=Console(file=io.StringIO(), width=80))
+    if crc32(content) % 8 == 0:
+        print_inspection(inspection, verbose=True, console=Console(file=io.StringIO(), width=80))
     gravest = inspection.findings[0].severity if inspection.findings else "none"
     return f"inspected; gravest finding: {gravest}"
 

@@ -138,6 +138,15 @@ def test_without_colour_there_are_no_escape_sequences(monkeypatch: pytest.Monkey
     assert "\x1b[3" not in stream.getvalue()
 
 
+def test_a_name_without_end_is_cut() -> None:
+    screen = Screen()
+    print_check(
+        check_report(findings=[Finding("rule", "error", "Reason.", op="n" * 10**6)]), console=screen.console
+    )
+    assert "(1,000,000 characters)" in screen.words
+    assert screen.text.count("n") < 3000
+
+
 def test_a_name_from_a_model_cannot_act_on_the_terminal() -> None:
     op = "conv\x1b]0;owned\x07[bold red]:boom:\u202e"
     report = check_report(findings=[Finding("rule", "error", "Reason.", op=op)], model=op)

@@ -109,7 +109,7 @@ def _recognise_tflite(path: Path, start: bytes) -> str | _Foreign | None:
     if _holds(path, _COMPILED_MARK):
         return _Foreign(
             "a model that is compiled for the Edge TPU already",
-            "Give the .tflite it was compiled from.",
+            "Give the .tflite it was compiled from; coralsmith inspect looks into this one.",
         )
     return TFLITE
 

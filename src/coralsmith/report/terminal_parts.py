@@ -19,11 +19,15 @@ from coralsmith.report.grouping import FindingGroup, group_findings, places
 _COLOURS: Final[dict[Severity, str]] = {"error": "red", "warning": "yellow", "info": "cyan"}
 _TARGET_COLOURS: Final = {"edgetpu": "green", "cpu": "yellow", "unknown": "magenta"}
 _PLACES_SHOWN: Final = 3
+_LONGEST_TEXT: Final = 2000  # a name in a hostile file may be as long as the file; wrapping it would take seconds
 
 
 def safe(console: Console, text: object, style: str = "") -> Text:
-    """Text that cannot act on the terminal, in characters that it has."""
+    """Text that cannot act on the terminal, in characters that it has, and not without end."""
     encoding = console.encoding or "utf-8"
+    whole = str(text)
+    if len(whole) > _LONGEST_TEXT:
+        text = f"{whole[:_LONGEST_TEXT]}... ({len(whole):,} characters)"
     return Text(wording.printable(text).encode(encoding, "backslashreplace").decode(encoding), style)
 
 
