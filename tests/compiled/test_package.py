@@ -74,6 +74,15 @@ def test_a_stub_is_refused_in_clear_words_unless_it_is_to_be_looked_into():
     assert parse_compiled(stub, allow_stubs=True).packages[0].main_executable is None
 
 
+def test_a_package_that_calls_itself_a_key_is_refused():
+    """A string with the type of a key: the library asserts that keys are one byte wide."""
+    string, key = 0x15, 0x11
+    options = bytearray(package_options(package()))
+    options[options.rindex(string)] = key
+    with pytest.raises(MalformedModelError, match="cannot be read"):
+        read_package(bytes(options))
+
+
 def test_an_address_outside_of_the_instructions_stands_apart():
     inside, outside = (AddressField("input", "in", 0, False, bit) for bit in (0, 8 * 1024 - 31))
     stream = Bitstream(memoryview(bytes(1024)), (inside, outside))

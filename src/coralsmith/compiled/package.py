@@ -145,7 +145,7 @@ def read_package(custom_options: bytes, tables: TableBudget | None = None) -> Pa
         return _package(content, _chips(options), tables or TableBudget())
     except FLEXBUFFER_DAMAGE as error:
         raise MalformedModelError(
-            f"The Edge TPU package of a custom operator cannot be read: {error}.",
+            f"The Edge TPU package of a custom operator cannot be read: {str(error) or 'it is damaged'}.",
             hint="The file was cut short, changed by another tool, or not written by the Edge TPU compiler.",
         ) from error
 

@@ -13,6 +13,7 @@ FLEXBUFFER_DAMAGE: Final = (
     OverflowError,
     KeyError,
     AttributeError,
+    AssertionError,
 )
 """What the reader of the `flatbuffers` package raises on damaged bytes; it checks nothing by itself."""
 
