@@ -15,6 +15,7 @@ from coralsmith.compiled.inspection import inspect_model
 from coralsmith.compiled.integrity import integrity_findings
 from coralsmith.compiled.package import Package, parse_compiled, read_compiled
 from coralsmith.compiled.rules import inspection_rules
+from coralsmith.edgetpu.rules import EVIDENCE_KINDS
 from coralsmith.findings import Finding
 from tests.builders import conv_graph
 from tests.compiled.compiled_files import compiled_bytes, layer, package, program, with_transfers
@@ -289,6 +290,12 @@ def test_many_findings_of_one_rule_are_cut_short():
 
 def test_every_rule_says_what_to_do_and_how_it_is_known():
     for rule in inspection_rules().values():
-        assert rule.reason.endswith(".") and rule.fix.endswith(".") and rule.evidence
-        assert rule.evidence.split(":")[0].split(" ")[0] in {"measured", "documented", "inferred", "reported"}
-        assert rule.severity != "error" or "measured" in rule.evidence or "documented" in rule.evidence
+        assert rule.reason.endswith(".") and rule.fix.endswith(".")
+        kinds = [evidence.kind for evidence in rule.evidence]
+        assert kinds and kinds == sorted(kinds, key=EVIDENCE_KINDS.index), rule.id
+
+
+def test_an_error_is_never_only_inferred():
+    for rule in inspection_rules().values():
+        if rule.severity == "error":
+            assert {evidence.kind for evidence in rule.evidence} & {"measured on pairs", "documented"}, rule.id

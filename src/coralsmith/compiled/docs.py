@@ -19,8 +19,8 @@ _INTRODUCTION: Final = """\
 without the compiler. An **error** means that the runtime would refuse the file or compute nonsense (exit code 1),
 a **warning** costs time or asks for care, an **info** is worth knowing.
 
-Evidence: *measured* means that published compiled files were read; *documented* that a public source says so
-(libedgetpu's is named by its file); *inferred* that it follows from the others; *reported* that users say so.
+Evidence: *measured on pairs* means that published compiled files were read; *documented* that a public source says
+so (libedgetpu's is named by its file); *reported* that users say so; *inferred* that it follows from the others.
 """
 
 
@@ -52,7 +52,7 @@ def _rule_lines(rule: Rule) -> Iterator[str]:
     yield ""
     yield rule.reason
     yield ""
-    for name, value in (("Fix", rule.fix), ("Limit", rule.limit_text), ("Evidence", rule.evidence)):
+    for name, value in (("Fix", rule.fix), ("Limit", rule.limit_text), ("Evidence", rule.evidence_text)):
         if value:
             yield f"- {name}: {value}"
     yield ""

@@ -11,10 +11,10 @@ from coralsmith.compiled.executable import BUNDLE_BYTES, Executable, Layer
 from coralsmith.compiled.package import CompiledModel, Package
 from coralsmith.compiled.rules import inspection_rule
 from coralsmith.compiled.transfers import transfer_problems
+from coralsmith.edgetpu.rules.facts import NEWEST_RUNTIME
 from coralsmith.findings import Finding
 from coralsmith.graph.model import Op, Tensor
 
-NEWEST_RUNTIME: Final = 14
 CHIP: Final = "beagle"
 CHIP_NUMBER: Final = 18
 NARROW_MEMORY_BYTES: Final = 196_608

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from coralsmith.edgetpu.rules import Rule
+from coralsmith.edgetpu.rules import Evidence, Rule, evidence_text
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ def inspection_rule(identifier: str) -> Rule:
 @cache
 def inspection_rules() -> dict[str, Rule]:
     """All rules by identifier, in the order of the file."""
-    return {entry["id"]: Rule(**entry) for entry in _content()["rules"]}
+    rules = _content()["rules"].items()
+    return {name: Rule(id=name, **{**entry, "evidence": _evidence(entry)}) for name, entry in rules}
 
 
 def compiler_range(min_runtime: int, *, names_chips: bool) -> CompilerRange:
@@ -55,9 +56,17 @@ def compiler_range(min_runtime: int, *, names_chips: bool) -> CompilerRange:
 def compiler_ranges() -> list[tuple[int, bool | None, CompilerRange]]:
     """All that is known of compilers: minimum runtime, whether the chip is named (None: either), versions."""
     return [
-        (entry["min_runtime"], entry.get("names_chips"), CompilerRange(entry["versions"], entry["evidence"]))
+        (
+            entry["min_runtime"],
+            entry.get("names_chips"),
+            CompilerRange(entry["versions"], evidence_text(_evidence(entry))),
+        )
         for entry in _content()["compilers"]
     ]
+
+
+def _evidence(entry: dict[str, Any]) -> tuple[Evidence, ...]:
+    return tuple(Evidence(kind, source) for kind, source in entry["evidence"].items())
 
 
 @cache
