@@ -6,16 +6,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
-from coralsmith.compiled.integrity import NARROW_MEMORY_BYTES
 from coralsmith.compiled.package import CompiledModel, is_edgetpu_operator
 from coralsmith.compiled.rules import inspection_rule
+from coralsmith.edgetpu.activations import TILE_BYTES
+from coralsmith.edgetpu.memory import STREAMING_MS_PER_MIB
 from coralsmith.findings import Finding
 from coralsmith.graph.model import Op
 
 Place = Literal["before", "between", "after"]
 
 _NEARLY_FULL: Final = 0.9
-_STREAMING_MS_PER_MIB: Final = (2.7, 18)  # dense layers to the slowest convolutions, over USB 3; see rules.json
+_SLOWEST_STREAMING_MS_PER_MIB: Final = 18  # of convolutions, over USB 3; see rules.json
 
 # Where the output channels are in the filter: what one output value costs is the filter over that.
 _OUTPUT_AXIS: Final = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
@@ -56,7 +57,7 @@ def cost_findings(model: CompiledModel) -> Iterator[Finding]:
                 yield inspection_rule("host-scratch").finding(
                     op=op.name, measured=f"{executable.scratch_bytes:,} B"
                 )
-            if _NEARLY_FULL * NARROW_MEMORY_BYTES <= executable.narrow_memory_bytes <= NARROW_MEMORY_BYTES:
+            if _NEARLY_FULL * TILE_BYTES <= executable.narrow_memory_bytes <= TILE_BYTES:
                 yield inspection_rule("activation-memory-full").finding(
                     op=op.name, measured=f"{executable.narrow_memory_bytes:,} B"
                 )
@@ -68,7 +69,7 @@ def cost_findings(model: CompiledModel) -> Iterator[Finding]:
 
 def _streaming(size: int) -> str:
     mebibytes = size / 2**20
-    low, high = (rate * mebibytes for rate in _STREAMING_MS_PER_MIB)
+    low, high = STREAMING_MS_PER_MIB * mebibytes, _SLOWEST_STREAMING_MS_PER_MIB * mebibytes
     return f"{size:,} B, about {low:.1f} to {high:.1f} ms for every image over USB 3"
 
 

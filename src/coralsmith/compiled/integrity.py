@@ -11,14 +11,13 @@ from coralsmith.compiled.executable import BUNDLE_BYTES, Executable, Layer
 from coralsmith.compiled.package import CompiledModel, Package
 from coralsmith.compiled.rules import inspection_rule
 from coralsmith.compiled.transfers import transfer_problems
+from coralsmith.edgetpu.activations import TILE_BYTES
 from coralsmith.edgetpu.rules.facts import NEWEST_RUNTIME
 from coralsmith.findings import Finding
 from coralsmith.graph.model import Op, Tensor
 
 CHIP: Final = "beagle"
 CHIP_NUMBER: Final = 18
-NARROW_MEMORY_BYTES: Final = 196_608
-"""Memory for activations of each of the 16 tiles."""
 
 _MULTI_CHIP: Final = -1
 _LEGAL_PROGRAMS: Final = (
@@ -123,7 +122,7 @@ def _transfers(op: Op, executable: Executable) -> Iterator[Finding]:
 
 def _activation_memory(op: Op, executable: Executable) -> Iterator[Finding]:
     used = executable.narrow_memory_bytes
-    if not 0 <= used <= NARROW_MEMORY_BYTES:
+    if not 0 <= used <= TILE_BYTES:
         yield inspection_rule("activation-memory-exceeded").finding(op=op.name, measured=f"{used:,} B")
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from coralsmith.edgetpu.activations import TILE_BYTES
 from coralsmith.report import wording
 from coralsmith.report.terminal_parts import findings, headline, pairs_table, safe
 
@@ -32,7 +33,6 @@ _TYPES: Final = {
 _TENSORS_SHOWN: Final = 6
 _TRANSFERS_SHOWN: Final = 24
 _NAME_WIDTH: Final = 28
-_NARROW_MEMORY: Final = 196_608
 _BUNDLE: Final = 16
 _CYCLES_PER_MS: Final = 500_000  # the fastest of the three clocks that libedgetpu sets
 
@@ -80,8 +80,8 @@ def _memory_lines(inspection: Inspection) -> Iterator[tuple[str, ...]]:
     yield ("Instructions", wording.size(sent), "sent for every image")
     yield (
         "Activation memory",
-        f"{wording.share(used, _NARROW_MEMORY)} used",
-        f"{used:,} of {_NARROW_MEMORY:,} B a tile",
+        f"{wording.share(used, TILE_BYTES)} used",
+        f"{used:,} of {TILE_BYTES:,} B a tile",
     )
     if scratch:
         yield ("Host memory", wording.size(scratch), "spilled to and fetched for every image")
