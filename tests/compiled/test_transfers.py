@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coralsmith.compiled.executable import DmaHint
@@ -29,6 +29,7 @@ def cuts(draw: st.DrawFn) -> list[tuple[int, int]]:
     return list(draw(st.permutations([(a, b - a) for a, b in pairwise(ends)])))
 
 
+@settings(deadline=None)
 @given(PIECES | cuts())
 def test_a_problem_is_told_exactly_where_a_byte_does_not_move_once(pieces: list[tuple[int, int]]) -> None:
     one = program(parameters=bytes(SIZE))
