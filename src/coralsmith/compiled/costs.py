@@ -9,7 +9,6 @@ from typing import Final, Literal
 from coralsmith.compiled.package import CompiledModel, is_edgetpu_operator
 from coralsmith.compiled.rules import inspection_rule
 from coralsmith.edgetpu.activations import TILE_BYTES
-from coralsmith.edgetpu.memory import STREAMING_MS_PER_MIB
 from coralsmith.findings import Finding
 from coralsmith.graph.model import Op
 
@@ -68,6 +67,9 @@ def cost_findings(model: CompiledModel) -> Iterator[Finding]:
 
 
 def _streaming(size: int) -> str:
+    # Here, because most models stream nothing and the import takes longer than the inspection.
+    from coralsmith.edgetpu.memory import STREAMING_MS_PER_MIB
+
     mebibytes = size / 2**20
     low, high = STREAMING_MS_PER_MIB * mebibytes, _SLOWEST_STREAMING_MS_PER_MIB * mebibytes
     return f"{size:,} B, about {low:.1f} to {high:.1f} ms for every image over USB 3"
