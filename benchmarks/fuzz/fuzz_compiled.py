@@ -11,6 +11,8 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from zlib import crc32
 
 import numpy as np
@@ -23,9 +25,15 @@ from benchmarks.fuzz.compiled_mutations import mutate_package
 from benchmarks.fuzz.compiled_seeds import compiled_seeds
 from coralsmith.compiled.inspection import inspect_model
 from coralsmith.compiled.package import Package, parse_compiled
+from coralsmith.compiled.verification import verify_models
 from coralsmith.errors import CoralsmithError
+from coralsmith.graph.model import Graph
+from coralsmith.graph.reader import read_tflite
 from coralsmith.report.plain import to_json
 from coralsmith.report.terminal_inspect import print_inspection
+from coralsmith.report.terminal_verify import print_verification
+
+SHARED = Path(__file__).resolve().parents[3] / "shared"
 
 Operation = Callable[[bytes], str]
 
@@ -41,7 +49,21 @@ def inspect(content: bytes) -> str:
     return f"inspected; gravest finding: {gravest}"
 
 
-OPERATIONS: dict[str, Operation] = {"inspect": inspect}
+def verify(content: bytes) -> str:
+    """Hold a file against the source of one of the real seeds, as the command does."""
+    report = verify_models(_source(), [("damaged_edgetpu.tflite", parse_compiled(content))], name="source.tflite")
+    to_json(report)
+    if crc32(content) % 8 == 0:
+        print_verification(report, verbose=True, console=Console(file=io.StringIO(), width=80))
+    return f"verified: {report.verdict}"
+
+
+@cache
+def _source() -> Graph:
+    return read_tflite(SHARED / "edgetpu" / "pairs" / "libredge__color_red_64x64" / "model.tflite")
+
+
+OPERATIONS: dict[str, Operation] = {"inspect": inspect, "verify": verify}
 
 
 class Files:

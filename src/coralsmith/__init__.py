@@ -9,16 +9,29 @@ if TYPE_CHECKING:
     from coralsmith.inspect_model import inspect
     from coralsmith.quantize_file import quantize
     from coralsmith.runtime.detector import Detector
+    from coralsmith.verify_model import verify
 
 __version__ = "0.1.0"
 
-__all__ = ["Detector", "__version__", "check", "compile", "convert", "detect", "find_head", "inspect", "quantize"]
+__all__ = [
+    "Detector",
+    "__version__",
+    "check",
+    "compile",
+    "convert",
+    "detect",
+    "find_head",
+    "inspect",
+    "quantize",
+    "verify",
+]
 
 _HOMES = {
     "Detector": "coralsmith.runtime.detector",
     "check": "coralsmith.check_model",
     "inspect": "coralsmith.inspect_model",
     "quantize": "coralsmith.quantize_file",
+    "verify": "coralsmith.verify_model",
     **dict.fromkeys(("compile", "convert", "detect", "find_head"), "coralsmith.api"),
 }
 

@@ -13,6 +13,7 @@ from coralsmith.cli_options import Json, Quiet, Verbose, print_json
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this file to the command line, in the order in which the help shows them."""
     app.command()(inspect)
+    app.command()(verify)
 
 
 def inspect(
@@ -35,3 +36,28 @@ def inspect(
 
         print_inspection(inspection, verbose=verbose)
     raise typer.Exit(1 if inspection.is_refused else 0)
+
+
+def verify(
+    source: Annotated[Path, typer.Argument(help="The full-integer .tflite model.")],
+    compiled: Annotated[
+        list[Path], typer.Argument(help="What the compiler made of it; all segments of a pipeline.")
+    ],
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Prove, layer by layer and to the bit, whether a compiled model was made from a source.
+
+    Example: coralsmith verify detector_int8.tflite detector_int8_edgetpu.tflite
+    """
+    from coralsmith.verify_model import verify as run
+
+    report = run(source, *compiled)
+    if json:
+        print_json(report)
+    elif not quiet:
+        from coralsmith.report.terminal_verify import print_verification
+
+        print_verification(report, verbose=verbose)
+    raise typer.Exit(1 if report.verdict == "mismatch" else 0)

@@ -21,6 +21,7 @@ from coralsmith.recipe import Recipe
 from coralsmith.report.document import ConversionReport, LayerFidelity, QuantizedFile
 from coralsmith.report.plain import to_document
 from coralsmith.report.schemas import schemas, write_schemas
+from coralsmith.verify_model import verify
 from tests.report.example_report import blocked_report, compiled_report, example_report, samples
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "docs" / "schemas"
@@ -41,7 +42,9 @@ def test_the_published_schemas_are_those_of_the_code(tmp_path: Path) -> None:
     assert {path.name: path.read_text("utf-8") for path in PUBLISHED.glob("*.json")} == fresh
 
 
-@pytest.mark.parametrize("name", ["report", "check", "compile", "inspect", "quantize", "detect", "head", "recipe"])
+@pytest.mark.parametrize(
+    "name", ["report", "check", "compile", "inspect", "verify", "quantize", "detect", "head", "recipe"]
+)
 def test_every_schema_is_a_schema(generated: dict[str, dict[str, Any]], name: str) -> None:
     Draft202012Validator.check_schema(generated[name])
 
@@ -91,6 +94,15 @@ def test_a_real_inspection_is_valid(generated: dict[str, dict[str, Any]], shared
         validate(document, generated["inspect"])
     with pytest.raises(ValidationError):
         validate({**document, "schema": "coralsmith/check/1"}, generated["inspect"])
+
+
+def test_a_real_verification_is_valid(generated: dict[str, dict[str, Any]], shared: Path) -> None:
+    for name in ("libredge__color_red_64x64", "libredge__gabor_64x64_p4"):
+        folder = shared / "edgetpu" / "pairs" / name
+        document = to_document(verify(folder / "model.tflite", folder / "model_edgetpu.tflite"))
+        validate(document, generated["verify"])
+    with pytest.raises(ValidationError):
+        validate({**document, "verdict": "perhaps"}, generated["verify"])
 
 
 def test_a_head_is_valid(generated: dict[str, dict[str, Any]]) -> None:

@@ -29,7 +29,7 @@ def inspection_page() -> str:
     rules = inspection_rules().values()
     sections = [_INTRODUCTION, "\n".join(_compiler_section())]
     for severity in SEVERITIES:
-        lines = [line for rule in rules if rule.severity == severity for line in _rule_lines(rule)]
+        lines = [line for rule in rules if rule.severity == severity for line in rule_lines(rule)]
         sections.append("\n".join((f"## {severity.capitalize()}", "", *lines)))
     return "\n".join(sections)
 
@@ -47,7 +47,8 @@ def _compiler_section() -> Iterator[str]:
     yield ""
 
 
-def _rule_lines(rule: Rule) -> Iterator[str]:
+def rule_lines(rule: Rule) -> Iterator[str]:
+    """A rule as a section of a page."""
     yield f"### {rule.id}"
     yield ""
     yield rule.reason

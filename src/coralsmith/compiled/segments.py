@@ -21,18 +21,27 @@ def shared_token_findings(path: Path, model: CompiledModel) -> list[Finding]:
     The compiler (`-n`) names segments `<model>_segment_<i>_of_<n>_edgetpu.tflite`. A neighbour that is missing or
     cannot be read is left out: it is not the file in question.
     """
-    match = _SEGMENT_NAME.fullmatch(path.name)
     own = caching_tokens(model)
-    if match is None or not own:
+    names = segments_of(path.name)
+    if not own:
         return []
-    others = [number for number in range(min(int(match[4]), _MOST_SEGMENTS)) if number != int(match[2])]
     sharing = [
-        str(number) for number in others if own & _tokens_of(path.with_name(f"{match[1]}{number}{match[3]}"))
+        str(number)
+        for number, name in enumerate(names)
+        if name != path.name and own & _tokens_of(path.with_name(name))
     ]
     if not sharing:
         return []
     measured = f"{min(own):#018x} also in segment {', '.join(sharing)}"
     return [inspection_rule("shared-token").finding(measured=measured)]
+
+
+def segments_of(name: str) -> list[str]:
+    """The names of all segments of the pipeline that a file belongs to; none if it is no segment."""
+    match = _SEGMENT_NAME.fullmatch(name)
+    if match is None:
+        return []
+    return [f"{match[1]}{number}{match[3]}" for number in range(min(int(match[4]), _MOST_SEGMENTS))]
 
 
 def caching_tokens(model: CompiledModel) -> set[int]:
