@@ -56,6 +56,12 @@ class GraphInvariantError(CoralsmithError):
     exit_code = 1
 
 
+class NotProvedError(CoralsmithError):
+    """A result that would be no more than a guess: what was found does not follow from the input alone."""
+
+    exit_code = 1
+
+
 class MachineError(CoralsmithError):
     """Something the machine lacks: an extra, a compiler, a device, memory or time."""
 
