@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from coralsmith.api import compile, convert, detect, find_head  # noqa: A004
     from coralsmith.check_model import check
+    from coralsmith.decompile_files import decompile
     from coralsmith.inspect_model import inspect
     from coralsmith.quantize_file import quantize
     from coralsmith.runtime.detector import Detector
@@ -19,6 +20,7 @@ __all__ = [
     "check",
     "compile",
     "convert",
+    "decompile",
     "detect",
     "find_head",
     "inspect",
@@ -29,6 +31,7 @@ __all__ = [
 _HOMES = {
     "Detector": "coralsmith.runtime.detector",
     "check": "coralsmith.check_model",
+    "decompile": "coralsmith.decompile_files",
     "inspect": "coralsmith.inspect_model",
     "quantize": "coralsmith.quantize_file",
     "verify": "coralsmith.verify_model",

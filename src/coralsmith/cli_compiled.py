@@ -14,6 +14,7 @@ def add_commands(app: typer.Typer) -> None:
     """Add the commands of this file to the command line, in the order in which the help shows them."""
     app.command()(inspect)
     app.command()(verify)
+    app.command()(decompile)
 
 
 def inspect(
@@ -61,3 +62,31 @@ def verify(
 
         print_verification(report, verbose=verbose)
     raise typer.Exit(1 if report.verdict == "mismatch" else 0)
+
+
+def decompile(
+    compiled: Annotated[
+        list[Path], typer.Argument(help="What the compiler made; all segments of a pipeline, in any order.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help=".tflite file to write.")],
+    like: Annotated[
+        Path | None,
+        typer.Option("--like", help=".tflite model of the same architecture, with any weights, float or int8."),
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Read a runnable CPU model back out of a compiled one, and prove it; for models you have the right to.
+
+    Example: coralsmith decompile detector_edgetpu.tflite -o detector.tflite
+    """
+    from coralsmith.decompile_files import decompile as run
+
+    result = run(*compiled, output=output, like=like)
+    if json:
+        print_json(result)
+    elif not quiet:
+        from coralsmith.report.terminal_decompile import print_decompilation
+
+        print_decompilation(result, verbose=verbose)

@@ -49,6 +49,8 @@ def schemas() -> dict[str, dict[str, Any]]:
     from coralsmith.compat.report import CheckReport
     from coralsmith.compiled.inspection_report import SCHEMA as INSPECT
     from coralsmith.compiled.inspection_report import Inspection
+    from coralsmith.compiled.recovery.record import SCHEMA as DECOMPILE
+    from coralsmith.compiled.recovery.record import Decompilation
     from coralsmith.compiled.verification.report import SCHEMA as VERIFY
     from coralsmith.compiled.verification.report import VerifyReport
     from coralsmith.compiler.run import Compilation
@@ -66,6 +68,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "compile": _record(Compilation, "coralsmith compile --json"),
         "inspect": _record(Inspection, "coralsmith inspect --json", INSPECT),
         "verify": _record(VerifyReport, "coralsmith verify --json", VERIFY),
+        "decompile": _record(Decompilation, "coralsmith decompile --json", DECOMPILE),
         "quantize": _record(QuantizedFile, "coralsmith quantize --json"),
         "detect": _record(dict[str, list[DetectionRecord]], "coralsmith detect --json"),
         "head": _model(HeadDocument, "head.json, coralsmith head --json", "serialization"),
