@@ -25,6 +25,8 @@ from benchmarks.fuzz.compiled_mutations import mutate_package
 from benchmarks.fuzz.compiled_seeds import compiled_seeds
 from coralsmith.compiled.inspection import inspect_model
 from coralsmith.compiled.package import Package, parse_compiled
+from coralsmith.compiled.recovery.decompilation import decompile_segments
+from coralsmith.compiled.recovery.segment import segment_of
 from coralsmith.compiled.verification import verify_models
 from coralsmith.errors import CoralsmithError
 from coralsmith.graph.model import Graph
@@ -58,12 +60,19 @@ def verify(content: bytes) -> str:
     return f"verified: {report.verdict}"
 
 
+def decompile(content: bytes) -> str:
+    """Recover a model from a file with the topology of one of the real seeds, as the command does."""
+    segment = segment_of(parse_compiled(content), "damaged_edgetpu.tflite")
+    proved = decompile_segments([segment], _source(), "source.tflite")
+    return f"decompiled: {len(proved.recovery.layers)} layers"
+
+
 @cache
 def _source() -> Graph:
     return read_tflite(SHARED / "edgetpu" / "pairs" / "libredge__color_red_64x64" / "model.tflite")
 
 
-OPERATIONS: dict[str, Operation] = {"inspect": inspect, "verify": verify}
+OPERATIONS: dict[str, Operation] = {"inspect": inspect, "verify": verify, "decompile": decompile}
 
 
 class Files:

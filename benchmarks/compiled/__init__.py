@@ -1,0 +1,1 @@
+"""What is claimed about compiled files, measured on published pairs."""
