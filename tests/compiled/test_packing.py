@@ -56,15 +56,16 @@ def found_layers(graph: Graph, blob: bytes, min_runtime: int) -> Iterator[tuple[
     readers, end = graph.consumers(), 0
     for op in filter(has_known_packing, graph.ops):
         form = packed_layer(op, readers, min_runtime)
-        packed = [
-            (layer, pack(layer, layer_parameters(op, layer, reference_multipliers(op)))) for layer in orders(form)
-        ]
-        hits = [
-            (layer, blob.find(c, end) if c in blob[end:] else blob.find(c)) for layer, c in packed if c in blob
-        ]
-        layer, start = hits[0] if hits else (form, -1)
+        found = ((layer, place_of(op, layer, blob, end)) for layer in orders(form))
+        layer, start = next((one for one in found if one[1] >= 0), (form, -1))
         end = start + layer.size
         yield op, layer, start
+
+
+def place_of(op: Op, layer: PackedLayer, blob: bytes, end: int) -> int:
+    content = pack(layer, layer_parameters(op, layer, reference_multipliers(op)))
+    behind = blob.find(content, end)
+    return behind if behind >= 0 else blob.find(content)
 
 
 @pytest.mark.parametrize("pair", PAIRS)
