@@ -196,7 +196,7 @@ def test_wrong_use_and_wrong_files_are_told_apart(shared, tmp_path, out):
         decompile(dense, compiled_of(shared, COLOUR), output=out)
     with pytest.raises(InputError, match="cannot be read"):
         decompile(tmp_path / "missing_edgetpu.tflite", output=out)
-    with pytest.raises(NotProvedError, match="No known topology"):
+    with pytest.raises(InputError, match=r"segment_1_of_2_edgetpu\.tflite' is missing"):
         decompile(first, output=out)
     assert not out.exists()
 

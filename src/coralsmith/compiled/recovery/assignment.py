@@ -18,7 +18,7 @@ from coralsmith.compiled.recovery.tiling import PlacedLayer
 from coralsmith.errors import NotProvedError
 from coralsmith.graph.model import Graph, Op, Tensor
 
-_MOST_STEPS: Final = 50_000
+_MOST_STEPS: Final = 20_000  # published models take at most a few hundred
 _MOST_BLOCKS: Final = 600
 
 Source = tuple[Op, int]

@@ -92,5 +92,6 @@ def _refusal(refusals: Sequence[NotProvedError]) -> NotProvedError:
         return TopologyError("No known topology has the inputs and outputs of this compiled model.")
     farthest = next((error for error in refusals if not isinstance(error, TopologyError)), refusals[0])
     if isinstance(farthest, TopologyError) and len(refusals) > 1:
-        return TopologyError(f"None of {len(refusals)} known topologies fits: {farthest.message}")
+        why = farthest.message[0].lower() + farthest.message[1:]
+        return TopologyError(f"None of {len(refusals)} known topologies fits: {why}")
     return farthest

@@ -69,7 +69,7 @@ class Decompilation:
 
     Attributes:
         schema: Name and version of this document.
-        compiled: The compiled files, as the user named them, in the order in which they run.
+        compiled: Names of the compiled files, in the order in which they run.
         output: The file that was written.
         bytes: Its size.
         topology: What the files were read with: the name of a known topology, or the model given with --like.

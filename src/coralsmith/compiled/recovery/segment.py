@@ -12,6 +12,7 @@ from coralsmith.compiled.executable import Executable
 from coralsmith.compiled.package import CompiledModel, Package, is_edgetpu_operator, read_compiled
 from coralsmith.compiled.program import Program
 from coralsmith.compiled.requantization import scale, zero_point
+from coralsmith.compiled.segments import segments_of
 from coralsmith.errors import InputError, NotProvedError
 from coralsmith.graph.model import Op, Tensor
 
@@ -56,6 +57,7 @@ def read_segments(paths: Sequence[Path]) -> list[Segment]:
         InputError: A file cannot be read, is not compiled, or does not belong to the others.
         NotProvedError: It is compiled in a way that nothing is recovered from.
     """
+    _require_all(paths)
     segments = [segment_of(read_compiled(path), path.name) for path in paths]
     ordered: list[Segment] = []
     while segments:
@@ -74,6 +76,17 @@ def read_segments(paths: Sequence[Path]) -> list[Segment]:
         ordered.append(ready[0])
         segments.remove(ready[0])
     return ordered
+
+
+def _require_all(paths: Sequence[Path]) -> None:
+    """Refuse segments, as the compiler names them, of which some are missing."""
+    given = {path.name for path in paths}
+    missing = sorted({name for path in paths for name in segments_of(path.name)} - given)
+    if missing and all(path.is_file() for path in paths):
+        raise InputError(
+            f"'{missing[0]}' is missing: the model was compiled in {len(segments_of(missing[0]))} segments.",
+            hint="Give all segments of a model.",
+        )
 
 
 def _awaits(segment: Segment, others: Sequence[Segment]) -> bool:

@@ -27,7 +27,7 @@ from coralsmith.edgetpu.blocks import LANES
 from coralsmith.errors import NotProvedError
 from coralsmith.graph.model import Graph, Op
 
-_MOST_STEPS: Final = 20_000
+_MOST_LOOKS: Final = 50_000  # the published SSD takes 3,396, classifiers a few hundred
 
 _NO_MATRIX: Final = re.compile(rb"[^\x00\x01]")
 _MATRIX_STEP: Final = 64  # the header of a matrix is 64 bytes of zeros
@@ -82,7 +82,7 @@ class _Search:
         self._failed: set[tuple[frozenset[Op], int, int]] = set()
         self._moves_values = any(op.kind in MOVERS for op in graph.ops)
         self._softmax_classes = softmax_classes(graph)
-        self._steps = 0
+        self._looks = 0
 
     def from_here(self, placed: list[PlacedLayer], segment: int, start: int) -> Iterator[list[PlacedLayer]]:
         """The ways to go on from a byte of a segment, with some layers placed."""
@@ -95,9 +95,6 @@ class _Search:
             return
         if (done, segment, start) in self._failed:
             return
-        self._steps += 1
-        if self._steps > _MOST_STEPS:
-            raise NotProvedError("The order of the layers in the compiled file was not found in reasonable time.")
         found = False
         for layer in self._next(done, segment, start):
             for tiling in self.from_here([*placed, layer], segment, start + layer.form.size):
@@ -135,6 +132,9 @@ class _Search:
             if op in done or not self._needs[op] <= done:
                 continue
             for form in _forms(self._forms[op]):
+                self._looks += 1
+                if self._looks > _MOST_LOOKS:
+                    raise NotProvedError("The order of the layers was not found in reasonable time.")
                 try:
                     yield PlacedLayer(op, form, segment, start, shown_zero_point(form, content[: form.size]))
                 except PackingError:
