@@ -20,14 +20,8 @@ import numpy as np
 
 from benchmarks.edgetpu.rebuild import load_models
 from coralsmith.edgetpu.features import weighted
-from coralsmith.edgetpu.latency import (
-    BusConstants,
-    Constants,
-    LatencyParts,
-    band,
-    instruction_bytes,
-    latency_parts,
-)
+from coralsmith.edgetpu.latency import LatencyParts, band, instruction_bytes, latency_parts
+from coralsmith.edgetpu.latency_constants import BusConstants, Constants
 from coralsmith.edgetpu.work import Work
 
 FOLDER = Path(__file__).parent

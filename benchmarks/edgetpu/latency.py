@@ -15,7 +15,7 @@ from benchmarks.edgetpu.fit import fit_document, read
 from benchmarks.edgetpu.rebuild import load_models, rebuild
 from benchmarks.edgetpu.tables import Table, bus_table, filled, programs_table, sweeps_table
 from benchmarks.quantize.table import print_table
-from coralsmith.edgetpu.latency import BUSES, constants
+from coralsmith.edgetpu.latency_constants import BUSES, constants
 
 ROOT = Path(__file__).resolve().parents[2]
 CONSTANTS = ROOT / "src" / "coralsmith" / "edgetpu" / "latency.json"

@@ -25,7 +25,8 @@ from benchmarks.edgetpu.fit import (
 from benchmarks.edgetpu.rebuild import load_models
 from benchmarks.edgetpu.sweeps import Measured, sweeps
 from coralsmith.edgetpu.features import weighted
-from coralsmith.edgetpu.latency import Bus, Constants, bus_latency, constants, instruction_bytes
+from coralsmith.edgetpu.latency import bus_latency, instruction_bytes
+from coralsmith.edgetpu.latency_constants import Bus, Constants, constants
 
 _TITLES = {"usb": "USB Accelerator on USB 3 of a desktop", "pcie": "Dev Board (PCIe)"}
 

@@ -7,6 +7,7 @@ import pytest
 
 from coralsmith.compat.memory_findings import memory_findings
 from coralsmith.edgetpu.activations import TILE_BYTES, activation_memory
+from coralsmith.edgetpu.latency import estimate_latency
 from coralsmith.edgetpu.memory import parameter_memory
 from coralsmith.edgetpu.rules import EVIDENCE_KINDS, rule_book
 from coralsmith.findings import Finding
@@ -67,8 +68,16 @@ def test_a_small_model_has_nothing_to_tell() -> None:
 def test_what_is_streamed_is_told_with_what_it_costs() -> None:
     (finding,) = findings(graph_of(dense(8_192, 8_192)))
     assert (finding.rule, finding.severity) == ("parameters-streamed", "warning")
-    assert finding.measured == "64.00 MiB streamed, 172.8 ms of every inference"
+    assert finding.measured == "64.00 MiB streamed, 145.2 ms of every inference over USB 3"
     assert "66 % narrower" in finding.fix
+
+
+def test_streaming_costs_what_the_estimate_of_the_latency_says_it_does() -> None:
+    graph = graph_of(dense(8_192, 8_192))
+    usb = estimate_latency(graph, [0]).usb
+    (finding,) = findings(graph)
+    assert usb is not None and finding.measured is not None
+    assert f"{usb.parts.streamed_parameters:.1f} ms of every inference over USB 3" in finding.measured
 
 
 def test_a_band_of_what_is_streamed_is_told() -> None:
@@ -76,7 +85,7 @@ def test_a_band_of_what_is_streamed_is_told() -> None:
         graph_of(*[dense(2_000, 2_000, name=name) for name in "abc"], dense(1_000, 1_000, name="d"))
     )
     assert finding.measured is not None
-    assert finding.measured.endswith("ms of every inference (between 4.88 MiB and 7.81 MiB)")
+    assert finding.measured.endswith("ms of every inference over USB 3 (between 4.88 MiB and 7.81 MiB)")
 
 
 def test_a_model_that_just_exceeds_the_chip_is_told_how_much_to_save() -> None:
@@ -85,14 +94,14 @@ def test_a_model_that_just_exceeds_the_chip_is_told_how_much_to_save() -> None:
     (finding,) = findings(graph_of(*layers, dense(1_920, 2_048, name="last")))
     assert finding.rule == "parameters-may-be-streamed"
     assert finding.measured is not None
-    assert finding.measured.startswith("7.75 MiB of cache, if all is kept; else up to 4.00 MiB streamed, 10.8 ms")
+    assert finding.measured.startswith("7.75 MiB of cache, if all is kept; else up to 4.00 MiB streamed, 9.1 ms")
     assert "save 256 KiB of cache: the largest layers are layer 0 (4.00 MiB), last (3.75 MiB)" in finding.fix
     assert "2 % narrower" in finding.fix
 
 
 def test_a_narrow_layer_is_streamed_however_much_room_there_is() -> None:
     found = {finding.rule: finding for finding in findings(graph_of(dense(10, 9_504)))}
-    assert found["parameters-streamed"].measured == "148 KiB streamed, 0.4 ms of every inference"
+    assert found["parameters-streamed"].measured == "148 KiB streamed, 0.3 ms of every inference over USB 3"
 
 
 @pytest.mark.parametrize(("channels", "measured"), [(114, "114 channels add 2.03 MiB"), (112, None), (116, None)])

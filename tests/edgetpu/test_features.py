@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from coralsmith.compat import check_graph
 from coralsmith.compiled.package import read_compiled
 from coralsmith.edgetpu.features import multiplications, operator_features, total, weighted
-from coralsmith.edgetpu.latency import constants, instruction_bytes
+from coralsmith.edgetpu.latency import instruction_bytes
+from coralsmith.edgetpu.latency_constants import constants
 from coralsmith.graph.model import Graph, Op, Tensor
 from coralsmith.graph.reader import read_tflite
 from tests.builders import CONVOLUTION, activation, conv_graph, op

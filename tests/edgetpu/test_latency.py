@@ -12,15 +12,14 @@ from hypothesis import strategies as st
 
 from coralsmith.compat import check_graph
 from coralsmith.edgetpu.latency import (
-    BUSES,
     LatencyParts,
     band,
     bus_latency,
-    constants,
     estimate_latency,
     latency_parts,
     not_estimated,
 )
+from coralsmith.edgetpu.latency_constants import BUSES, constants
 from coralsmith.edgetpu.work import Work
 from coralsmith.graph.model import Graph, Op, Tensor
 from coralsmith.graph.reader import read_tflite

@@ -13,7 +13,7 @@ from benchmarks.edgetpu.sweeps import sweeps
 from benchmarks.edgetpu.tables import filled
 
 from coralsmith.compiled.package import read_compiled
-from coralsmith.edgetpu.latency import BUSES, constants
+from coralsmith.edgetpu.latency_constants import BUSES, constants
 
 COMMITTED = json.loads(CONSTANTS.read_text("utf-8"))
 

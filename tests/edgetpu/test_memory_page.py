@@ -7,7 +7,8 @@ from benchmarks.edgetpu.memory import measure
 from benchmarks.edgetpu.memory_page import PAGE, filled
 
 from coralsmith.compat.memory_advice import layer_advice
-from coralsmith.edgetpu.memory import STREAMING_MS_PER_MIB, parameter_memory
+from coralsmith.edgetpu.latency_constants import streaming_ms_per_mib
+from coralsmith.edgetpu.memory import parameter_memory
 from tests.edgetpu.layers import dense, graph_of
 
 
@@ -37,7 +38,8 @@ def test_only_tables_that_were_measured_are_written() -> None:
 
 def test_the_page_states_the_numbers_of_the_code() -> None:
     page = " ".join(PAGE.read_text("utf-8").split())
-    assert f"{STREAMING_MS_PER_MIB} ms for each MiB where it was measured" in page
+    usb, pcie = streaming_ms_per_mib("usb"), streaming_ms_per_mib("pcie")
+    assert f"{usb:.1f} ms for each MiB over USB 3 and {pcie:.1f} ms on a Dev Board" in page
     wide = graph_of(*(dense(65, 20_000 + number, name=str(number)) for number in range(9)))
     assert len(layer_advice(wide, parameter_memory(wide, range(9)))) == 5
     assert "at most five layers" in page

@@ -76,7 +76,7 @@ def _streaming(parameters: ParameterMemory) -> Iterator[Finding]:
 
 def _cost(streamed: int) -> str:
     milliseconds = STREAMING_MS_PER_MIB * streamed / _MEBIBYTE
-    return f"{as_size(streamed)} streamed, {milliseconds:.1f} ms of every inference"
+    return f"{as_size(streamed)} streamed, {milliseconds:.1f} ms of every inference over USB 3"
 
 
 def _band(parameters: ParameterMemory) -> str:

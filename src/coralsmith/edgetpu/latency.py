@@ -10,22 +10,16 @@ parts is what the fit makes of it: only their sum has been compared with measure
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from typing import Any, Final, Literal
+from typing import Final
 
 from coralsmith.edgetpu.features import Features, multiplications, operator_features, weighted
+from coralsmith.edgetpu.latency_constants import BUSES, Bus, BusConstants, Constants, constants
 from coralsmith.edgetpu.memory import ParameterMemory, parameter_memory
 from coralsmith.edgetpu.work import Work, host_elements, work_of
 from coralsmith.graph.model import Graph, Op
-
-Bus = Literal["usb", "pcie"]
-
-BUSES: Final[tuple[Bus, ...]] = ("usb", "pcie")
 
 _DEVICES: Final = {"usb": "USB Accelerator on a desktop", "pcie": "Dev Board"}
 _SLOWEST: Final = 10
@@ -117,75 +111,6 @@ class Latency:
     pcie: LatencyEstimate | None
     evidence: str
     slowest: tuple[OperatorTime, ...] = ()
-
-
-@dataclass(frozen=True)
-class BusConstants:
-    """Fitted constants of one way to attach the Edge TPU.
-
-    Attributes:
-        overhead_ms: Of every inference.
-        ms_per_million_cycles: Of the compiler's estimate; 2 would be a clock of 500 MHz and no overlap.
-        ms_per_megabyte: Input, output and instructions.
-        ms_per_streamed_megabyte: Parameters.
-        cpu_ms_per_million_multiplications: Convolutions and dense layers on the CPU; None where not known.
-        cpu_ms_per_million_elements: Other operators on the CPU; None where not known.
-        postprocess_ms: Decoding and suppression of detections on the CPU.
-        band: Greatest natural logarithm of measured over estimated, or the reverse, inside the band.
-        fitted_up_to: Greatest milliseconds of each part in the models of the fit.
-        shortest: Shortest latency of the fit.
-        rows: Number of latencies in the fit.
-        leave_one_out_error: Mean relative error on each of them when the fit has not seen it.
-        leave_one_out_coverage: Share of them inside the band when neither fit nor band have seen them.
-    """
-
-    overhead_ms: float
-    ms_per_million_cycles: float
-    ms_per_megabyte: float
-    ms_per_streamed_megabyte: float
-    cpu_ms_per_million_multiplications: float | None
-    cpu_ms_per_million_elements: float | None
-    postprocess_ms: float
-    band: float
-    fitted_up_to: Mapping[str, float]
-    shortest: float
-    rows: int
-    leave_one_out_error: float
-    leave_one_out_coverage: float
-
-
-@dataclass(frozen=True)
-class Constants:
-    """Everything in `latency.json`.
-
-    Attributes:
-        cycles: Cycles of one step, by kind of step (`operator_features`).
-        program_bytes: Instruction bytes of an empty program.
-        instruction_bytes: Instruction bytes by amount (`operator_features`).
-        buses: Constants of each way to attach the Edge TPU.
-    """
-
-    cycles: Mapping[str, float]
-    program_bytes: float
-    instruction_bytes: Mapping[str, float]
-    buses: Mapping[str, BusConstants]
-
-
-@cache
-def constants() -> Constants:
-    """The fitted constants."""
-    text = files("coralsmith.edgetpu").joinpath("latency.json").read_text("utf-8")
-    return parse_constants(json.loads(text))
-
-
-def parse_constants(document: Mapping[str, Any]) -> Constants:
-    """The constants in the content of `latency.json`."""
-    return Constants(
-        cycles=document["cycles_per_step"],
-        program_bytes=document["instruction_bytes"]["program"],
-        instruction_bytes={key: value for key, value in document["instruction_bytes"].items() if key != "program"},
-        buses={bus: BusConstants(**fields) for bus, fields in document["buses"].items()},
-    )
 
 
 def estimate_latency(
