@@ -20,6 +20,7 @@ from coralsmith.edgetpu.latency_constants import BUSES, Bus, BusConstants, Const
 from coralsmith.edgetpu.memory import ParameterMemory, parameter_memory
 from coralsmith.edgetpu.work import Work, host_elements, work_of
 from coralsmith.graph.model import Graph, Op
+from coralsmith.graph.postprocess_limits import CUSTOM_CODE
 
 _DEVICES: Final = {"usb": "USB Accelerator on a desktop", "pcie": "Dev Board"}
 _SLOWEST: Final = 10
@@ -28,6 +29,9 @@ _DIGITS: Final = 3
 # Stacks of wide convolutions whose activations do not fit took 3 to 5 times as long for each streamed byte as
 # dense layers do: measured on 65 stacks (Jorgitou98/EdgeTPU-QuantRL-Evaluation). Which factor cannot be foretold.
 _SENT_AT_MOST: Final = 5
+
+# No estimate where the excess over the models of the fit alone widens the band to a factor of ten to either side.
+_FARTHEST: Final = math.log(10)
 
 
 @dataclass(frozen=True)
@@ -132,8 +136,8 @@ def estimate_latency(
         as_if_quantized: As in `parameter_memory`.
 
     Returns:
-        An estimate over USB and over PCIe; none where nothing is known to run on the Edge TPU or, over PCIe, where
-        operators on the CPU take time that is not known.
+        An estimate over USB and over PCIe; none where nothing is known to run on the Edge TPU, where it would lie
+        far beyond the models of the fit or, over PCIe, where operators on the CPU take time that is not known.
     """
     sure = set(mapped)
     unsure = set(uncertain) - sure
@@ -176,10 +180,10 @@ def not_estimated(reason: str) -> Latency:
 
 
 def bus_latency(work: Work, bus: Bus) -> LatencyEstimate | None:
-    """The estimate over one bus; None where operators on the CPU take time that is not known."""
+    """The estimate over one bus; None where time on the CPU is not known, or far beyond the models of the fit."""
     known = constants().buses[bus]
     parts = latency_parts(work, constants(), known)
-    if parts is None:
+    if parts is None or excess(parts, known) > _FARTHEST:
         return None
     low, high = band(work, parts, known)
     return LatencyEstimate(
@@ -228,16 +232,11 @@ def cpu_ms(multiplied: int, elements: int, bus: BusConstants) -> float | None:
 def band(work: Work, parts: LatencyParts, bus: BusConstants) -> tuple[float, float]:
     """Where the latency lies: as far off as most published ones were, farther where no model of the fit was.
 
-    Each part beyond the greatest one of the fit widens the band by the logarithm of that excess, as far as the
-    part counts; so does a total below the shortest latency of the fit. Parameters of which it is not
-    known whether they are sent, or how often, move its ends.
+    The excess over the models of the fit widens the band; so does a total below the shortest latency of the fit.
+    Parameters of which it is not known whether they are sent, or how often, move its ends.
     """
     total = parts.total
-    width = bus.band
-    for name, value in vars(parts).items():
-        limit = bus.fitted_up_to.get(name, 0.0)
-        if value > limit:
-            width += value / total * math.log(value / limit if limit > 0 else math.e)
+    width = bus.band + excess(parts, bus)
     if total < bus.shortest:
         width += math.log(bus.shortest / total)
     less = work.streamed_bytes - work.streamed_low
@@ -245,6 +244,20 @@ def band(work: Work, parts: LatencyParts, bus: BusConstants) -> tuple[float, flo
     more += (_SENT_AT_MOST - 1) * min(work.streamed_high, work.crowded_bytes)
     per_byte = bus.ms_per_streamed_megabyte / 1e6
     return (total - less * per_byte) * math.exp(-width), (total + more * per_byte) * math.exp(width)
+
+
+def excess(parts: LatencyParts, bus: BusConstants) -> float:
+    """How far an estimate lies beyond the models of the fit, as a natural logarithm; 0 where it does not.
+
+    Each part counts with the logarithm of how many times it exceeds the greatest one of the fit, as far as it
+    makes up the total.
+    """
+    logarithms = 0.0
+    for name, value in vars(parts).items():
+        limit = bus.fitted_up_to.get(name, 0.0)
+        if value > limit:
+            logarithms += value / parts.total * math.log(value / limit if limit > 0 else math.e)
+    return logarithms
 
 
 def _slowest(
@@ -257,10 +270,7 @@ def _slowest(
 
     def milliseconds(index: int, op: Op) -> float:
         if index not in chosen:
-            postprocess = work.host_postprocess and op.kind == "CUSTOM"
-            return (
-                bus.postprocess_ms if postprocess else cpu_ms(multiplications(op), host_elements(op), bus) or 0.0
-            )
+            return _host_ms(op, bus)
         features = operator_features(op)
         compute = weighted(features, known.cycles) / 1e6 * bus.ms_per_million_cycles
         instructions = weighted(features, known.instruction_bytes) / 1e6 * bus.ms_per_megabyte
@@ -272,6 +282,13 @@ def _slowest(
         if (ms := milliseconds(index, op)) > 0
     ]
     return tuple(sorted(times, key=lambda time: -time.milliseconds)[:_SLOWEST])
+
+
+def _host_ms(op: Op, bus: BusConstants) -> float:
+    """Milliseconds of one operator on the CPU; 0 for custom ones of unknown work, as in the sum."""
+    if op.kind == "CUSTOM":
+        return bus.postprocess_ms if op.custom_code == CUSTOM_CODE else 0.0
+    return cpu_ms(multiplications(op), host_elements(op), bus) or 0.0
 
 
 def _evidence(work: Work) -> str:
@@ -288,4 +305,8 @@ def _evidence(work: Work) -> str:
         remarks.append("detection post-processing on the CPU of those machines included")
     if work.host_unknown:
         remarks.append("custom operators on the CPU are not included")
+    for name, bus in constants().buses.items():
+        parts = latency_parts(work, constants(), bus)
+        if parts is not None and excess(parts, bus) > _FARTHEST:
+            remarks.append(f"{_DEVICES[name]}: no estimate for a model this far beyond those of the fit")
     return "; ".join(remarks)

@@ -89,8 +89,8 @@ def _memory(report: ConversionReport) -> Iterator[Figure]:
 def _latency(report: ConversionReport) -> Iterator[Figure]:
     usb = report.check["latency_ms"]["usb"]
     if usb:
-        detail = f"{usb['low']:.1f} to {usb['high']:.1f} ms over USB 3"
-        yield Figure("Latency", f"{usb['estimate']:.1f} ms", detail, "predicted")
+        detail = f"{wording.latency_band(usb['low'], usb['high'])} over USB 3"
+        yield Figure("Latency", f"{wording.milliseconds(usb['estimate'])} ms", detail, "predicted")
 
 
 def _fidelity(report: ConversionReport) -> Iterator[Figure]:

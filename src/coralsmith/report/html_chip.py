@@ -118,8 +118,8 @@ def _latency(latency: Mapping[str, Any]) -> Markup:
     rows = (
         row(
             element("th", name, scope="row"),
-            element("td", f"{latency[bus]['estimate']:.1f} ms", class_="figure"),
-            element("td", f"{latency[bus]['low']:.1f} to {latency[bus]['high']:.1f} ms", class_="figure"),
+            element("td", f"{wording.milliseconds(latency[bus]['estimate'])} ms", class_="figure"),
+            element("td", wording.latency_band(latency[bus]["low"], latency[bus]["high"]), class_="figure"),
         )
         for bus, name in wording.DEVICES.items()
         if latency[bus]

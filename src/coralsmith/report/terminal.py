@@ -173,8 +173,13 @@ def _chip_lines(report: CheckReport) -> Iterator[tuple[str, ...]]:
     for bus, name in wording.DEVICES.items():
         latency = document["latency_ms"][bus]
         if latency is not None:
-            band = f"{latency['low']:.1f} to {latency['high']:.1f} ms"
-            yield (f"Latency ({name})", f"{latency['estimate']:.1f} ms", BASES["predicted"], band)
+            band = wording.latency_band(latency["low"], latency["high"])
+            yield (
+                f"Latency ({name})",
+                f"{wording.milliseconds(latency['estimate'])} ms",
+                BASES["predicted"],
+                band,
+            )
 
 
 def _grouped(operators: Iterator[tuple[str, str, str]]) -> list[tuple[str, int, str, str]]:

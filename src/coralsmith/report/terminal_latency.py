@@ -45,4 +45,9 @@ def _parts(parts: LatencyParts) -> Iterator[tuple[str, ...]]:
     for name, (title, remark) in _PARTS.items():
         milliseconds = getattr(parts, name)
         if milliseconds:
-            yield title, f"{milliseconds:.1f} ms", f"{100 * milliseconds / parts.total:.0f} %", remark
+            yield (
+                title,
+                f"{wording.milliseconds(milliseconds)} ms",
+                f"{100 * milliseconds / parts.total:.0f} %",
+                remark,
+            )

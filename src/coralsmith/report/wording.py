@@ -64,6 +64,16 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s"
 
 
+def milliseconds(value: float) -> str:
+    """A latency without its unit: "6.5", "<0.1", "1,046"."""
+    return "<0.1" if value < 0.05 else f"{value:.1f}" if value < 999.5 else f"{value:,.0f}"
+
+
+def latency_band(low: float, high: float) -> str:
+    """The ends of a latency's band: "5.8 to 7.3 ms", "up to 2.8 ms"."""
+    return f"{milliseconds(low)} to {milliseconds(high)} ms" if low >= 0.05 else f"up to {milliseconds(high)} ms"
+
+
 def decibels(value: float | None) -> str:
     """A signal-to-noise ratio; an infinite one means that nothing differs."""
     if value is None:
