@@ -12,8 +12,8 @@ from coralsmith.edgetpu.memory import parameter_memory
 from coralsmith.edgetpu.rules import EVIDENCE_KINDS, rule_book
 from coralsmith.findings import Finding
 from coralsmith.graph.model import Graph, Op
-from tests.builders import activation
-from tests.edgetpu.layers import conv, dense, depthwise, flatten, graph_of
+from tests.builders import activation, constant
+from tests.edgetpu.layers import conv, dense, depthwise, filters, flatten, graph_of
 
 
 def findings(graph: Graph) -> list[Finding]:
@@ -69,7 +69,7 @@ def test_what_is_streamed_is_told_with_what_it_costs() -> None:
     (finding,) = findings(graph_of(dense(8_192, 8_192)))
     assert (finding.rule, finding.severity) == ("parameters-streamed", "warning")
     assert finding.measured == "64.00 MiB streamed, 145.2 ms of every inference over USB 3"
-    assert "66 % narrower" in finding.fix
+    assert finding.fix == "A single layer is kept up to 6.80 MiB: make out (64.00 MiB) smaller."
 
 
 def test_streaming_costs_what_the_estimate_of_the_latency_says_it_does() -> None:
@@ -95,13 +95,31 @@ def test_a_model_that_just_exceeds_the_chip_is_told_how_much_to_save() -> None:
     assert finding.rule == "parameters-may-be-streamed"
     assert finding.measured is not None
     assert finding.measured.startswith("7.75 MiB of cache, if all is kept; else up to 4.00 MiB streamed, 9.1 ms")
-    assert "save 256 KiB of cache: the largest layers are layer 0 (4.00 MiB), last (3.75 MiB)" in finding.fix
+    assert (
+        "save 256 KiB of the 7.75 MiB of cache that the layers take: the largest are layer 0 (4.00 MiB), last (3.75 MiB)"
+        in finding.fix
+    )
     assert "2 % narrower" in finding.fix
 
 
 def test_a_narrow_layer_is_streamed_however_much_room_there_is() -> None:
     found = {finding.rule: finding for finding in findings(graph_of(dense(10, 9_504)))}
     assert found["parameters-streamed"].measured == "148 KiB streamed, 0.3 ms of every inference over USB 3"
+    assert found["parameters-streamed"].fix == (
+        "A layer of at most 16 outputs is kept up to 108 KiB: reduce the inputs of out (148 KiB)."
+    )
+
+
+def test_a_layer_whose_packing_is_not_known_is_kept_for_certain_only_at_its_greatest_size() -> None:
+    def transposed(channels: int) -> Graph:
+        weights = filters((channels, 3, 3, channels))
+        source, output = (activation(name, (1, 8, 8, channels), np.int8) for name in ("small", "large"))
+        shape = constant("shape", output.shape, np.int32)
+        return Graph([Op("TRANSPOSE_CONV", [shape, weights, source], [output])], [source], [output])
+
+    assert findings(transposed(256)) == []  # 0.56 to 2.25 MiB
+    (finding,) = findings(transposed(512))  # 2.25 to 9.00 MiB
+    assert finding.rule == "parameters-may-be-streamed"
 
 
 @pytest.mark.parametrize(("channels", "measured"), [(114, "114 channels add 2.03 MiB"), (112, None), (116, None)])

@@ -84,3 +84,13 @@ def test_escape_sequences_and_direction_marks_become_visible() -> None:
 )
 def test_a_band_of_sizes_is_told_by_its_ends_where_they_differ(low, high, text):
     assert wording.size_band(low, high) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.02, "<0.1"), (0.05, "0.1"), (6.49, "6.5"), (1046.1, "1,046")])
+def test_a_latency_is_never_told_as_nothing(value, text):
+    assert wording.milliseconds(value) == text
+
+
+@pytest.mark.parametrize(("low", "high", "text"), [(5.8, 7.3, "5.8 to 7.3 ms"), (0.01, 2.8, "up to 2.8 ms")])
+def test_a_band_of_latencies_that_begins_at_nothing_has_an_upper_end_only(low, high, text):
+    assert wording.latency_band(low, high) == text

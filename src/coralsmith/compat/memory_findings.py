@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, Literal
 
 from coralsmith.compat.memory_advice import as_size, layer_advice
 from coralsmith.edgetpu.activations import ActivationMemory
 from coralsmith.edgetpu.inserted import flattened_remainder
+from coralsmith.edgetpu.layer_bytes import outputs_of
 from coralsmith.edgetpu.memory import STREAMING_MS_PER_MIB, LayerMemory, ParameterMemory
+from coralsmith.edgetpu.placement import LARGEST_KEPT, LARGEST_NARROW_KEPT, NARROW_OUTPUTS
 from coralsmith.edgetpu.rules import rule
 from coralsmith.findings import Finding
 from coralsmith.graph.model import Graph
@@ -38,7 +40,7 @@ def memory_findings(graph: Graph, parameters: ParameterMemory, activations: Acti
     """
     return [
         *_activations(graph, activations),
-        *_streaming(parameters),
+        *_streaming(graph, parameters),
         *_blow_ups(graph, parameters),
         *(advice.finding for advice in layer_advice(graph, parameters)),
     ]
@@ -55,22 +57,21 @@ def _activations(graph: Graph, activations: ActivationMemory) -> Iterator[Findin
     )
 
 
-def _streaming(parameters: ParameterMemory) -> Iterator[Finding]:
+def _streaming(graph: Graph, parameters: ParameterMemory) -> Iterator[Finding]:
     """Parameters that do not stay on the chip, and what to shrink so that they do."""
     if parameters.streamed_high == 0:
         return
-    layers = [layer for layer in parameters.layers if layer.placement != "cached"]
-    largest = max(layers, key=lambda layer: layer.occupied)
+    largest = max(_not_kept(parameters), key=lambda layer: layer.occupied)
     if parameters.streamed_low == 0:
         worst = _cost(parameters.streamed_high)
         measured = f"{as_size(parameters.occupied)} of cache, if all is kept; else up to {worst}"
         yield rule("parameters-may-be-streamed").finding(
-            op=largest.name, measured=measured, fix=_shrink(parameters)
+            op=largest.name, measured=measured, fix=_shrink(graph, parameters)
         )
         return
     amount = parameters.streamed_bytes or parameters.streamed_low
     yield rule("parameters-streamed").finding(
-        op=largest.name, measured=_cost(amount) + _band(parameters), fix=_shrink(parameters)
+        op=largest.name, measured=_cost(amount) + _band(parameters), fix=_shrink(graph, parameters)
     )
 
 
@@ -84,18 +85,42 @@ def _band(parameters: ParameterMemory) -> str:
     return "" if low == high else f" (between {as_size(low)} and {as_size(high)})"
 
 
-def _shrink(parameters: ParameterMemory) -> str:
-    """By how much, and where most of it lies."""
-    excess = parameters.occupied - parameters.room
-    if excess <= 0:
-        return ""
-    largest = sorted(parameters.layers, key=lambda layer: -layer.occupied)[:_NAMED]
-    names = ", ".join(f"{_short(layer)} ({as_size(layer.occupied)})" for layer in largest)
-    narrower = 1 - math.sqrt(parameters.room / parameters.occupied)
-    return (
-        f"To be sure that all fits, save {as_size(excess)} of cache: the largest layers are {names}; or make "
-        f"every layer {100 * narrower:.0f} % narrower."
-    )
+def _shrink(graph: Graph, parameters: ParameterMemory) -> str:
+    """What to make smaller so that all fits for certain: layers too large for any room, then all together."""
+    narrow = [layer for layer in _not_kept(parameters) if _is_narrow(graph, layer)]
+    too_narrow = [layer for layer in narrow if layer.low > LARGEST_NARROW_KEPT]
+    too_large = [layer for layer in _not_kept(parameters) if layer.occupied > LARGEST_KEPT and layer not in narrow]
+    excess = parameters.occupied - sum(layer.occupied for layer in (*too_narrow, *too_large)) - parameters.room
+    advice = []
+    if too_narrow:
+        limit, largest = as_size(LARGEST_NARROW_KEPT), _largest(too_narrow, "low")
+        outputs = f"A layer of at most {NARROW_OUTPUTS} outputs"
+        advice.append(f"{outputs} is kept up to {limit}: reduce the inputs of {largest}.")
+    if too_large:
+        limit, largest = as_size(LARGEST_KEPT), _largest(too_large, "occupied")
+        advice.append(f"A single layer is kept up to {limit}: make {largest} smaller.")
+    if excess > 0:
+        narrower = 1 - math.sqrt(parameters.room / (parameters.room + excess))
+        advice.append(
+            f"To be sure that all fits, save {as_size(excess)} of the {as_size(parameters.occupied)} of cache "
+            f"that the layers take: the largest are {_largest(parameters.layers, 'occupied')}; or make every "
+            f"layer {100 * narrower:.0f} % narrower."
+        )
+    return " ".join(advice)
+
+
+def _not_kept(parameters: ParameterMemory) -> list[LayerMemory]:
+    return [layer for layer in parameters.layers if layer.placement != "cached"]
+
+
+def _is_narrow(graph: Graph, layer: LayerMemory) -> bool:
+    return outputs_of(graph.ops[layer.index]) <= NARROW_OUTPUTS
+
+
+def _largest(layers: Sequence[LayerMemory], size: Literal["low", "occupied"]) -> str:
+    """The names of the largest layers, with their sizes."""
+    largest = sorted(layers, key=lambda layer: -getattr(layer, size))[:_NAMED]
+    return ", ".join(f"{_short(layer)} ({as_size(getattr(layer, size))})" for layer in largest)
 
 
 def _short(layer: LayerMemory) -> str:

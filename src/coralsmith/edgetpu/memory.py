@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from coralsmith.edgetpu.inserted import inserted_bytes, loaded_tensors
 from coralsmith.edgetpu.latency_constants import streaming_ms_per_mib
 from coralsmith.edgetpu.layer_bytes import LayerBytes, outputs_of, weight_bytes
-from coralsmith.edgetpu.placement import Block, Placement, least_room, place
+from coralsmith.edgetpu.placement import Block, Placement, Placements, either, least_room, place
 from coralsmith.graph.model import Graph, Op, Tensor
 
 # Compiler 16 reports 7.7 MiB for SSD 300/320 (used + remaining); less is left with larger activations.
@@ -121,8 +121,7 @@ def parameter_memory(
         size = size if size.high else inserted_bytes(op, loaded)
         if size.high:
             found.append((index, size))
-    blocks = [Block(size.low, size.occupied, outputs_of(graph.ops[index])) for index, size in found]
-    placements = place(blocks, _pixels(loaded))
+    placements = _placements(graph, found, _pixels(loaded))
     low = sum(size.low for _, size in found)
     return ParameterMemory(
         on_chip_bytes=None if placements.streamed is None else low - placements.streamed,
@@ -139,6 +138,15 @@ def parameter_memory(
             for (index, size), placement in zip(found, placements.layers, strict=True)
         ),
     )
+
+
+def _placements(graph: Graph, found: Sequence[tuple[int, LayerBytes]], input_pixels: int) -> Placements:
+    """What becomes of the layers, whether they take their least or their greatest number of bytes."""
+    sizes = [(size, outputs_of(graph.ops[index])) for index, size in found]
+    least = [Block(size.low, size.occupied, outputs) for size, outputs in sizes]
+    most = [Block(size.high, size.occupied + size.uncertain, outputs) for size, outputs in sizes]
+    placements = place(least, input_pixels)
+    return placements if most == least else either(placements, place(most, input_pixels))
 
 
 def _layer(index: int, op: Op, size: LayerBytes, placement: Placement) -> LayerMemory:

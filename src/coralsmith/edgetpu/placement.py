@@ -77,6 +77,12 @@ class _Limits:
 # A layer of 6.80 MiB was cached, none of 7.09 MiB and more; of narrow ones 111 KB, none of 152 KB and more.
 _LIMITS: Final = (_Limits(7_128_576, 110_592), _Limits(7_430_399, 152_063))
 
+LARGEST_KEPT: Final = _LIMITS[0].layer
+"""Cache of the largest layer that was seen kept, in bytes."""
+
+LARGEST_NARROW_KEPT: Final = _LIMITS[0].narrow
+"""Bytes of the largest layer of at most 16 outputs that was seen kept."""
+
 _Order = Callable[[tuple[int, Block]], int]
 _ORDERS: Final[tuple[_Order, ...]] = (
     lambda item: item[0],  # as they are executed
@@ -105,6 +111,18 @@ def place(blocks: Sequence[Block], input_pixels: int = 0) -> Placements:
     return Placements(
         layers=tuple(_verdict(fates[block]) for block in blocks),
         streamed=None if low == 0 < high else min(max(usual, low), high),
+        streamed_low=low,
+        streamed_high=high,
+    )
+
+
+def either(first: Placements, second: Placements) -> Placements:
+    """What holds whichever of two sizes the layers have; the estimate is that of the first."""
+    low, high = min(first.streamed_low, second.streamed_low), max(first.streamed_high, second.streamed_high)
+    pairs = zip(first.layers, second.layers, strict=True)
+    return Placements(
+        layers=tuple(one if one == other else "unknown" for one, other in pairs),
+        streamed=None if low == 0 < high else first.streamed,
         streamed_low=low,
         streamed_high=high,
     )
