@@ -70,6 +70,27 @@ def test_a_prediction_of_streaming_tells_its_band(low: int, high: int, detail: s
     )
 
 
+@pytest.mark.parametrize(
+    ("fields", "value", "detail"),
+    [
+        ({"low": 100 << 10, "on_chip_bytes": 100 << 10, "high": 400 << 10}, "100 KiB to 400 KiB", "of ~7.7 MiB, "),
+        ({"low": 100 << 10, "on_chip_bytes": 100 << 10, "high": 104 << 10}, "100 KiB", "of ~7.7 MiB, "),
+        ({"room": 6_396_313}, "4.75 MiB", "of 6.1 to 7.7 MiB, "),
+    ],
+)
+def test_what_is_not_known_of_the_memory_is_told(fields: dict[str, int], value: str, detail: str) -> None:
+    report = example_report()
+    check = {**report.check, "parameters": {**report.check["parameters"], **fields}}
+    figure = figures(dataclasses.replace(report, check=check))["Parameters on chip"]
+    assert (figure.value, figure.detail) == (value, detail + "none streamed")
+
+
+def test_parameters_of_operators_of_unknown_fate_are_said_to_be_left_out() -> None:
+    report = example_report()
+    report = dataclasses.replace(report, check={**report.check, "ops_unknown": 2})
+    assert figures(report)["Parameters on chip"].detail.endswith("; unknown operators not counted")
+
+
 def test_streamed_parameters_are_named() -> None:
     report = dataclasses.replace(
         compiled_report(), compiler=dataclasses.replace(compiled_report().compiler, streamed_bytes=178_257)

@@ -214,6 +214,7 @@ def test_a_refused_model_says_so_with_reason_and_fix() -> None:
     screen = Screen()
     print_check(check_report(findings=[blocking]), console=screen.console)
     assert "Prediction: the Edge TPU compiler would refuse this model" in screen.words
+    assert "once that is mended, 113 of 116 operators run on it, 3 on the CPU" in screen.words
     assert "Errors not-quantized It computes in float. at conv fix Run coralsmith convert." in screen.words
 
 

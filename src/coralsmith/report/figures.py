@@ -24,6 +24,13 @@ BASES: Final[dict[Basis, str]] = {
 }
 
 
+# Uncertain bytes are told where they are more than this share of the others; a softmax's are not.
+_NOTABLE_SHARE: Final = 0.1
+
+# With large inputs the least room is less than this share of the usual one.
+_LARGE_INPUTS: Final = 0.9
+
+
 @dataclass(frozen=True)
 class Figure:
     """One number of the summary.
@@ -51,17 +58,25 @@ def memory_figure(check: dict[str, Any]) -> Figure:
     """Parameter memory as `coralsmith check` predicts it."""
     parameters = check["parameters"]
     cached, streamed = parameters["on_chip_bytes"], parameters["streamed_bytes"]
+    left_out = "; unknown operators not counted" if check["ops_unknown"] else ""
     if cached is None:
         band = wording.size_band(parameters["low"], parameters["high"])
         most = wording.size(parameters["streamed_high"])
-        return Figure("Parameters", band, f"all on the chip, or up to {most} streamed: not known", "predicted")
+        detail = f"all on the chip, or up to {most} streamed: not known{left_out}"
+        return Figure("Parameters", band, detail, "predicted")
     low, high = parameters["streamed_low"], parameters["streamed_high"]
     between = f" ({wording.size_band(low, high)})" if low < high else ""
-    return Figure("Parameters on chip", wording.size(cached), _memory_detail(streamed) + between, "predicted")
+    uncertain = parameters["high"] - parameters["low"]
+    told = uncertain if uncertain > _NOTABLE_SHARE * cached else 0
+    detail = _memory_detail(streamed, parameters["room"]) + between + left_out
+    return Figure("Parameters on chip", wording.size_band(cached, cached + told), detail, "predicted")
 
 
-def _memory_detail(streamed: int | None) -> str:
-    return f"of ~{ON_CHIP_BYTES / (1 << 20):.1f} MiB, {wording.size(streamed) if streamed else 'none'} streamed"
+def _memory_detail(streamed: int | None, room: int = ON_CHIP_BYTES) -> str:
+    """What is streamed, and how much there is room for; with large inputs there may be clearly less than usual."""
+    least, usual = room / (1 << 20), ON_CHIP_BYTES / (1 << 20)
+    known = f"~{usual:.1f}" if least > _LARGE_INPUTS * usual else f"{least:.1f} to {usual:.1f}"
+    return f"of {known} MiB, {wording.size(streamed) if streamed else 'none'} streamed"
 
 
 def _operators(report: ConversionReport) -> Iterator[Figure]:

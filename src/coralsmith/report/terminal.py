@@ -56,6 +56,10 @@ def print_check(report: CheckReport, *, verbose: bool = False, console: Console 
     ]
     if report.is_refused:
         title, colour = "Prediction: the Edge TPU compiler would refuse this model", "red"
+        if report.ops_edgetpu:
+            counts.insert(
+                0, f"once that is mended, {report.ops_edgetpu} of {report.ops_total} operators run on it"
+            )
     else:
         title = f"Prediction: {report.ops_edgetpu} of {report.ops_total} operators run on the Edge TPU"
         colour = "green" if report.ops_cpu + report.ops_unknown == 0 else "cyan"
