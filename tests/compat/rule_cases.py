@@ -168,6 +168,7 @@ OPERATOR_CASES: Final = (
     Case("parameter-not-constant", conv(), conv(value(4, 3, 3, 4, name="computed"))),
     Case("parameter-not-constant", prelu(), prelu(value(1, 1, 4, name="computed"))),
     Case("equal-dilation", dilated(2, 2), dilated(2, 1)),
+    unknown("grouped-convolution", conv(), conv(ones(4, 3, 3, 2))),
     Case("fused-activation", pool("MAX_POOL_2D", "NONE"), pool("MAX_POOL_2D", "RELU6")),
     Case("fused-activation", pool("AVERAGE_POOL_2D", "NONE"), pool("AVERAGE_POOL_2D", "RELU")),
     Case("concatenated-constant", joined_with(sevens(OTHER_SCALE)), joined_with(sevens(Quant.per_tensor(0.5, 0)))),

@@ -58,6 +58,11 @@ def _equal_dilation(op: Op) -> str | None:
     return None if height == width else f"{height} x {width}"
 
 
+def _groups(op: Op) -> str | None:
+    inputs, read = op.required_input("input").shape[-1:], op.required_input("filter").shape[-1:]
+    return None if inputs == read or not all(read) else f"{inputs[0] // read[0]} groups"
+
+
 def _fused_activation(op: Op) -> str | None:
     activation = op.attributes.get("fused_activation_function", "NONE")
     return None if activation == "NONE" else str(activation)
@@ -199,6 +204,7 @@ def _is_zero(constant: Tensor) -> bool:
 FAULTS: Final[dict[str, Callable[[Op], str | None]]] = {
     "parameter-not-constant": _parameter_not_constant,
     "equal-dilation": _equal_dilation,
+    "grouped-convolution": _groups,
     "fused-activation": _fused_activation,
     "concatenated-constant": _concatenated_constant,
     "weights-format": _weights_format,
