@@ -16,6 +16,7 @@ from coralsmith.compiler import parse_log
 from coralsmith.compiler.explain import explain_statuses
 from coralsmith.compiler.log import CompileResult, OperationCount
 from coralsmith.edgetpu.conditions import FAULTS, QUANTITIES
+from coralsmith.edgetpu.placement import LARGEST_KEPT, LARGEST_NARROW_KEPT, MOST_ROOM, least_room
 from coralsmith.edgetpu.rules import EVIDENCE_KINDS, Evidence, EvidenceKind, OperatorFacts, Rule, rule, rule_book
 from coralsmith.edgetpu.rules.book import OtherStatuses, Status, Unpredicted
 from coralsmith.edgetpu.statuses import MAPPED
@@ -162,6 +163,13 @@ def test_a_range_is_told_by_its_known_ends():
     assert rule("nearest-resize-factor").limit_text == "mapped up to 2 times"
     assert rule("dense-width").limit_text == "mapped up to 8,192 outputs, refused from 100,000"
     assert rule("weights-format").limit_text == "DEFAULT"
+
+
+def test_the_limits_told_of_the_memory_are_those_of_the_code():
+    for identifier in ("parameters-streamed", "parameters-may-be-streamed"):
+        limit = rule(identifier).limit
+        assert f"{LARGEST_KEPT / 2**20:.1f} to " in limit and f"{LARGEST_NARROW_KEPT / 2**10:.0f} to " in limit
+    assert f"{least_room(0) / 2**20:.1f} to {MOST_ROOM / 2**20:.1f} MiB" in rule("parameters-streamed").limit
 
 
 def test_evidence_reads_as_one_line():

@@ -16,12 +16,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from coralsmith.edgetpu.blocks import padded_lanes
+from coralsmith.edgetpu.blocks import GRID, padded_lanes, positive_attribute, sliding
 from coralsmith.graph.model import Graph, Op, Tensor
-from coralsmith.graph.shapes import same_padding
 
 TILE_BYTES: Final = 196_608
-_GRID: Final = 4
 
 _MOST_LIVES: Final = 200_000  # lengths of all lives together, in operators; published models have a few thousand
 
@@ -181,7 +179,7 @@ class _Window:
 def _extent(size: int, windows: Sequence[_Window]) -> int:
     """Rows or columns that the fullest tile holds: its own part, and what is read around it."""
     most = 0
-    for number in range(_GRID):
+    for number in range(GRID):
         first, end = _part(size, number)
         for window in windows:
             first_output, end_output = _part(window.outputs, number)
@@ -195,7 +193,7 @@ def _extent(size: int, windows: Sequence[_Window]) -> int:
 
 def _part(size: int, number: int) -> tuple[int, int]:
     """The part of a dimension that lies on a tile, as the output layouts of compiled models have it."""
-    return -(-number * size // _GRID), -(-(number + 1) * size // _GRID)
+    return -(-number * size // GRID), -(-(number + 1) * size // GRID)
 
 
 def _windows(op: Op, tensor: Tensor) -> tuple[_Window, _Window] | None:
@@ -206,19 +204,11 @@ def _windows(op: Op, tensor: Tensor) -> tuple[_Window, _Window] | None:
         kernel = op.required_input("filter").shape
         return (_window(op, 1, kernel[1]), _window(op, 2, kernel[2])) if len(kernel) == 4 else None
     if op.kind in ("MAX_POOL_2D", "AVERAGE_POOL_2D"):
-        return _window(op, 1, _number(op, "filter_height")), _window(op, 2, _number(op, "filter_width"))
+        height, width = (positive_attribute(op, name) for name in ("filter_height", "filter_width"))
+        return _window(op, 1, height), _window(op, 2, width)
     return None
 
 
 def _window(op: Op, axis: int, kernel: int) -> _Window:
-    suffix = "h" if axis == 1 else "w"
-    stride, dilation = _number(op, f"stride_{suffix}"), _number(op, f"dilation_{suffix}_factor")
-    size = op.required_input("input").shape[axis]
-    same = op.attributes.get("padding") == "SAME"
-    before = same_padding(size, kernel, stride, dilation)[0] if same else 0
+    stride, dilation, before = sliding(op, axis, kernel)
     return _Window(op.output.shape[axis], (kernel - 1) * dilation + 1, stride, before)
-
-
-def _number(op: Op, name: str) -> int:
-    value = op.attributes.get(name)
-    return value if isinstance(value, int) and value > 0 else 1

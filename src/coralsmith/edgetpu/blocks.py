@@ -11,6 +11,9 @@ from typing import Final
 from coralsmith.graph.model import Op, Tensor
 from coralsmith.graph.shapes import same_padding
 
+GRID: Final = 4
+"""Tiles along the height and along the width of a map."""
+
 LANES: Final = 4
 """Input channels that are multiplied together; channels are padded to a multiple."""
 
@@ -68,16 +71,23 @@ def kept_taps(op: Op, axis: int) -> tuple[int, ...]:
     """
     kernel = op.required_input("filter").shape[axis]
     size, outputs = op.required_input("input").shape[axis], op.output.shape[axis]
-    suffix = "h" if axis == 1 else "w"
-    stride, dilation = _integer(op, f"stride_{suffix}"), _integer(op, f"dilation_{suffix}_factor")
-    same = op.attributes.get("padding") == "SAME"
-    before = same_padding(size, kernel, stride, dilation)[0] if same else 0
+    stride, dilation, before = sliding(op, axis, kernel)
     first_inside = (-(-(before - tap * dilation) // stride) for tap in range(kernel))
     last_inside = ((size - 1 + before - tap * dilation) // stride for tap in range(kernel))
     reached = zip(range(kernel), first_inside, last_inside, strict=True)
     return tuple(tap for tap, first, last in reached if max(first, 0) <= min(last, outputs - 1))
 
 
-def _integer(op: Op, name: str) -> int:
+def sliding(op: Op, axis: int, kernel: int) -> tuple[int, int, int]:
+    """Stride, dilation, and padding in front of the map, of a kernel that slides along an axis (1: rows)."""
+    suffix = "h" if axis == 1 else "w"
+    stride, dilation = (positive_attribute(op, name) for name in (f"stride_{suffix}", f"dilation_{suffix}_factor"))
+    size = op.required_input("input").shape[axis]
+    same = op.attributes.get("padding") == "SAME"
+    return stride, dilation, same_padding(size, kernel, stride, dilation)[0] if same else 0
+
+
+def positive_attribute(op: Op, name: str) -> int:
+    """A stride, dilation or size; 1 where it is missing or no positive number."""
     value = op.attributes.get(name)
     return value if isinstance(value, int) and value > 0 else 1

@@ -13,17 +13,15 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from coralsmith.edgetpu.blocks import GRID, GROUP_ROWS, LANES
 from coralsmith.graph.model import Op, Tensor
 
 Features = Mapping[str, int]
 
-GRID: Final = 4
-LANES: Final = 4
-GROUP: Final = 64
-TILES: Final = 16
+TILES: Final = GRID * GRID
 
-# The compiler folds them into their neighbours, or they only change a type at the ends of the model.
-_FREE: Final = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "QUANTIZE", "DEQUANTIZE"})
+FREE: Final = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "QUANTIZE", "DEQUANTIZE"})
+"""Operators that move no data, on the chip or on the CPU, or only change its type at the ends of the model."""
 
 
 def operator_features(op: Op) -> Features:
@@ -37,7 +35,7 @@ def operator_features(op: Op) -> Features:
         position), "elementwise". For the instructions: "layers" with weights, "output groups" of 64 channels,
         "softmax operators", "other operators", and the "activations" put out.
     """
-    if op.kind in _FREE or not op.outputs:
+    if op.kind in FREE or not op.outputs:
         return {}
     height, width, channels = _map(op.output)
     positions = _split(height) * _split(width)
@@ -50,7 +48,7 @@ def operator_features(op: Op) -> Features:
         return {
             **_convolution(op, height * width, positions, channels),
             "layers": 1,
-            "output groups": _ceil(channels, GROUP),
+            "output groups": _ceil(channels, GROUP_ROWS),
             "activations": activations,
         }
     counted = "softmax operators" if op.kind == "SOFTMAX" else "other operators"
@@ -90,7 +88,7 @@ def _convolution(op: Op, positions: int, tile_positions: int, outputs: int) -> F
     if weights is None or len(weights.shape) not in (2, 4):
         return {}
     inputs, taps = _ceil(weights.shape[-1], LANES), math.prod(weights.shape[1:-1])
-    groups = _ceil(outputs, GROUP)
+    groups = _ceil(outputs, GROUP_ROWS)
     if positions == 1:
         return {"dense": taps * inputs * _ceil(groups, TILES)}
     return {"pointwise" if taps == 1 else "convolution": tile_positions * taps * inputs * groups}

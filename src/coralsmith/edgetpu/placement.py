@@ -74,7 +74,7 @@ class _Limits:
     narrow: int
 
 
-# A layer of 6.80 MiB was cached, none of 7.09 MiB and more; of narrow ones 111 KB, none of 152 KB and more.
+# A layer of 6.80 MiB was cached, none of 7.09 MiB and more; of narrow ones 108 KiB, none of 148 KiB and more.
 _LIMITS: Final = (_Limits(7_128_576, 110_592), _Limits(7_430_399, 152_063))
 
 LARGEST_KEPT: Final = _LIMITS[0].layer

@@ -7,16 +7,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from coralsmith.edgetpu.activations import TILE_BYTES
-from coralsmith.edgetpu.features import LANES, TILES, Features, multiplications, operator_features, total
+from coralsmith.edgetpu.blocks import padded_lanes
+from coralsmith.edgetpu.features import FREE, TILES, Features, multiplications, operator_features, total
 from coralsmith.edgetpu.memory import ParameterMemory, parameter_memory
 from coralsmith.graph.model import Graph, Op, Tensor
 from coralsmith.graph.postprocess_limits import CUSTOM_CODE
 
 ACTIVATION_BYTES: Final = TILES * TILE_BYTES
 """Memory for activations."""
-
-# They move no data, or only change its type at the ends of the model.
-_COST_NOTHING: Final = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "QUANTIZE", "DEQUANTIZE"})
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ def boundary(graph: Graph, on_chip: list[Op]) -> tuple[list[Tensor], list[Tensor
 
 def host_elements(op: Op) -> int:
     """Elements that an operator without weights reads or writes, whichever are more."""
-    if op.kind in _COST_NOTHING or multiplications(op):
+    if op.kind in FREE or multiplications(op):
         return 0
     return max((t.elements for t in (*op.activations(), *op.outputs)), default=0)
 
@@ -120,4 +118,4 @@ def _bytes(tensor: Tensor) -> int:
 
 def _padded_bytes(tensor: Tensor) -> int:
     channels = max(1, tensor.shape[-1]) if tensor.shape else 1
-    return _bytes(tensor) // channels * (-(-channels // LANES) * LANES)
+    return _bytes(tensor) // channels * padded_lanes(channels)
