@@ -92,6 +92,12 @@ def test_layers_of_few_outputs_that_read_the_same_could_be_one() -> None:
     assert finding.fix == "One layer in place of these 2 would save 64 KiB."
 
 
+def test_layers_that_read_the_same_in_different_steps_cannot_be_one() -> None:
+    first = conv((4, 3, 3, 512), name="first")
+    second = conv((4, 3, 3, 512), source=first.inputs[0], name="second", stride_h=2, stride_w=2)
+    assert [finding.measured for finding in advice(first, second)] == ["4 outputs cost 72 KiB, as 16 would"] * 2
+
+
 def test_layers_of_different_inputs_cannot_be_one() -> None:
     found = advice(dense(1, 4_096, name="first"), dense(1, 4_096, name="second"))
     assert ["reads the same" in (finding.measured or "") for finding in found] == [False, False]

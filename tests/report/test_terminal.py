@@ -210,12 +210,20 @@ def test_an_operator_of_unknown_fate_says_why() -> None:
 
 
 def test_a_refused_model_says_so_with_reason_and_fix() -> None:
-    blocking = Finding("not-quantized", "error", "It computes in float.", fix="Run coralsmith convert.", op="conv")
+    blocking = Finding("dynamic-shape", "error", "A shape is computed.", fix="Run coralsmith convert.", op="conv")
     screen = Screen()
     print_check(check_report(findings=[blocking]), console=screen.console)
     assert "Prediction: the Edge TPU compiler would refuse this model" in screen.words
     assert "once that is mended, 113 of 116 operators run on it, 3 on the CPU" in screen.words
-    assert "Errors not-quantized It computes in float. at conv fix Run coralsmith convert." in screen.words
+    assert "Errors dynamic-shape A shape is computed. at conv fix Run coralsmith convert." in screen.words
+
+
+@pytest.mark.parametrize("rule", ["not-quantized", "nothing-mapped"])
+def test_a_model_of_which_nothing_is_mapped_is_not_called_refused(rule: str) -> None:
+    screen = Screen()
+    print_check(check_report(findings=[Finding(rule, "error", "Reason.")]), console=screen.console)
+    assert "Prediction: nothing of this model runs on the Edge TPU as it is" in screen.words
+    assert "refuse" not in screen.words
 
 
 def test_a_compilation_shows_the_compiler_s_table_and_the_file() -> None:

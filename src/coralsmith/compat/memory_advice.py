@@ -140,7 +140,8 @@ def _reading_the_same(op: Op, readers: _Readers) -> list[Op]:
     """The layers with one row for each output that read what this one reads, and could be one layer with it."""
     others = readers.get(op.required_input("input"), [])
     shape = op.required_input("filter").shape[1:]
-    return [o for o in others if o.kind == op.kind and o.required_input("filter").shape[1:] == shape]
+    alike = [o for o in others if o.kind == op.kind and o.attributes == op.attributes]
+    return [o for o in alike if o.required_input("filter").shape[1:] == shape]
 
 
 def _merging(layer: LayerMemory, count: int, padded: int) -> Advice:

@@ -14,6 +14,9 @@ from coralsmith.findings import Finding, has_errors
 
 SCHEMA: Final = "coralsmith/check/1"
 
+# The compiler claims success all the same.
+_MAP_NOTHING: Final = frozenset({"nothing-mapped", "not-quantized"})
+
 
 @dataclass(frozen=True)
 class OpFate:
@@ -97,8 +100,14 @@ class CheckReport:
 
     @property
     def is_refused(self) -> bool:
-        """Whether the compiler would refuse the model."""
+        """Whether the compiler would refuse the model, or take it and map nothing."""
         return has_errors(self.findings)
+
+    @property
+    def maps_nothing(self) -> bool:
+        """Whether nothing worse is found than that the compiler maps nothing of the model as it is."""
+        errors = {finding.rule for finding in self.findings if finding.severity == "error"}
+        return bool(errors) and errors <= _MAP_NOTHING
 
     def document(self) -> dict[str, Any]:
         """The report as plain values, ready for JSON."""

@@ -49,24 +49,8 @@ def print_summary(
 def print_check(report: CheckReport, *, verbose: bool = False, console: Console | None = None) -> None:
     """Whether a model will run on the Edge TPU: the prediction, what blocks it, operators by kind, memory."""
     console = console or _standard_output()
-    stranded = f" ({report.ops_stranded} only because of others)" if report.ops_stranded else ""
-    counts = [
-        f"{report.ops_cpu or 'none'} on the CPU{stranded}",
-        f"{report.ops_unknown} unknown" if report.ops_unknown else "",
-    ]
-    if report.is_refused:
-        title, colour = "Prediction: the Edge TPU compiler would refuse this model", "red"
-        if report.ops_edgetpu:
-            counts.insert(
-                0, f"once that is mended, {report.ops_edgetpu} of {report.ops_total} operators run on it"
-            )
-    else:
-        title = f"Prediction: {report.ops_edgetpu} of {report.ops_total} operators run on the Edge TPU"
-        colour = "green" if report.ops_cpu + report.ops_unknown == 0 else "cyan"
-        counts.append(wording.count(report.partitions, "Edge TPU partition"))
-    if report.all_partitions.asked:
-        counts.append("all of them mapped (-a)")
-    headline(console, title, ", ".join(filter(None, counts)), name=Path(report.model).name, colour=colour)
+    title, text, colour = _prediction(report)
+    headline(console, title, text, name=Path(report.model).name, colour=colour)
     rows = _grouped((op.kind, op.target, _status(op)) for op in report.ops)
     operator_table(console, rows)
     console.print()
@@ -161,6 +145,29 @@ def print_detections(
             console.print(Text(f"  and {len(detections) - len(shown)} more; --verbose tells.", "dim"))
     if drawn is not None:
         console.print(labelled(console, "Pictures: ", drawn), soft_wrap=True)
+
+
+def _prediction(report: CheckReport) -> tuple[str, str, str]:
+    """Title, text and colour of the verdict of a check."""
+    mapped = f"{report.ops_edgetpu} of {report.ops_total} operators"
+    stranded = f" ({report.ops_stranded} only because of others)" if report.ops_stranded else ""
+    counts = [f"{report.ops_cpu or 'none'} on the CPU{stranded}"]
+    if report.ops_unknown:
+        counts.append(f"{report.ops_unknown} unknown")
+    if report.is_refused and report.ops_edgetpu:
+        counts.insert(0, f"once that is mended, {mapped} run on it")
+    if not report.is_refused:
+        counts.append(wording.count(report.partitions, "Edge TPU partition"))
+    if report.all_partitions.asked:
+        counts.append("all of them mapped (-a)")
+    if report.maps_nothing:
+        title, colour = "nothing of this model runs on the Edge TPU as it is", "red"
+    elif report.is_refused:
+        title, colour = "the Edge TPU compiler would refuse this model", "red"
+    else:
+        title = f"{mapped} run on the Edge TPU"
+        colour = "green" if report.ops_cpu + report.ops_unknown == 0 else "cyan"
+    return f"Prediction: {title}", ", ".join(counts), colour
 
 
 def _status(op: OpFate) -> str:
