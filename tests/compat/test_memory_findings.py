@@ -130,6 +130,14 @@ def test_a_flatten_of_odd_channels_blows_up(channels: int, measured: str | None)
         assert found[0].fix == "With 112 or 116 channels before the flatten nothing is added."
 
 
+def test_a_flatten_of_one_channel_is_told_to_have_four() -> None:
+    front, op = conv((1, 1, 1, 16), size=10), flatten(10, 10, 1)
+    op.inputs[0] = front.output
+    (finding,) = findings(Graph([front, op], [front.inputs[0]], [op.output]))
+    assert finding.measured == "1 channel adds 50 KiB"
+    assert finding.fix == "With 4 channels before the flatten nothing is added."
+
+
 def test_a_flatten_of_a_few_values_is_not_worth_a_word() -> None:
     front = conv((1, 3, 3, 1), size=3)
     op = flatten(3, 3, 1)

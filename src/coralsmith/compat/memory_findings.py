@@ -131,9 +131,10 @@ def _blow_ups(graph: Graph, parameters: ParameterMemory) -> Iterator[Finding]:
     for layer in parameters.layers:
         channels = flattened_remainder(graph.ops[layer.index])
         if channels is not None and layer.low >= _NOTABLE_MATRIX:
+            counted = "1 channel adds" if channels == 1 else f"{channels} channels add"
             yield rule("reshape-blow-up").finding(
                 op=layer.name,
-                measured=f"{channels} channels add {as_size(layer.low)}",
+                measured=f"{counted} {as_size(layer.low)}",
                 fix=_other_channels(channels),
                 evidence=layer.evidence,
             )
