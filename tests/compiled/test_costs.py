@@ -21,7 +21,7 @@ def found(one: Package, **how: Any) -> list[Finding]:
 def test_streamed_parameters_are_counted_and_timed():
     (finding,) = found(package(program(parameters=bytes(1 << 20))))
     assert finding.rule == "parameters-streamed"
-    assert finding.measured == "1,048,576 B, about 2.7 to 18.0 ms for every image over USB 3"
+    assert finding.measured == "1,048,576 B, about 2.3 to 18.0 ms for every image over USB 3"
 
 
 def test_operators_on_the_cpu_are_placed_and_counted():
