@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from coralsmith.edgetpu.placement import Block, place
+from coralsmith.edgetpu.placement import Block, either, place
 
 MEBIBYTE = 1 << 20
 LARGE_INPUT = 512 * 512
@@ -67,3 +67,11 @@ def test_whether_anything_is_streamed_may_be_unknown() -> None:
 def test_nothing_is_streamed_of_nothing() -> None:
     result = place([])
     assert (result.layers, result.streamed, result.streamed_high) == ((), 0, 0)
+
+
+def test_of_two_possible_sizes_only_what_holds_for_both_is_known() -> None:
+    small, large = place([block(2.0), block(1.0)]), place([block(8.0), block(1.0)])
+    result = either(small, large)
+    assert result.layers == ("unknown", "cached")
+    assert (result.streamed, result.streamed_low, result.streamed_high) == (None, 0, 8 * MEBIBYTE)
+    assert either(large, large) == large
