@@ -33,7 +33,7 @@ CHILD_MODULES = {
     "importers/tensorflow_saved_model.py",
 }
 
-SPEAKING = ("cli.py", "cli_compiled.py", "cli_options.py", "report/")
+SPEAKING = ("cli.py", "cli_compiled.py", "cli_compiler.py", "cli_options.py", "report/")
 
 
 def sources() -> list[str]:

@@ -9,8 +9,11 @@ from typing import Any
 
 from PIL import Image
 
+from coralsmith.compiler.cache import default_cache_folder
 from coralsmith.compiler.locate import find_compiler, manual_command
-from coralsmith.compiler.run import Compilation, compile_model
+from coralsmith.compiler.options import CompilerOptions
+from coralsmith.compiler.run import DEFAULT_TIMEOUT_S, Compilation, compile_model
+from coralsmith.compiler.trying import DEFAULT_ATTEMPTS
 from coralsmith.detect_images import detect_images
 from coralsmith.detection.draw import draw_detections
 from coralsmith.detection.head import DetectionHead
@@ -94,25 +97,60 @@ def finish(run: Conversion) -> ConversionReport:
 
 
 def compile(  # noqa: A001 - the command is called so, and so is its function
-    model: PathLike,
+    model: PathLike | Sequence[PathLike],
     out: PathLike = ".",
     *,
     compiler: str = "auto",
-    timeout_s: float = 600.0,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
     min_runtime: int | None = None,
+    several_partitions: bool = False,
+    segments: int = 1,
+    attempts: int = DEFAULT_ATTEMPTS,
+    cache: PathLike | None = None,
+    resume: bool = True,
+    progress: Progress = SILENT,
 ) -> Compilation:
-    """Run the real Edge TPU compiler on an int8 model.
+    """Run the real Edge TPU compiler on an int8 model, and try what may help where it fails.
+
+    Args:
+        model: Full-integer `.tflite` file; several are compiled together to share one chip's memory.
+        out: Folder for ``<stem>_edgetpu.tflite`` and its log.
+        compiler: "auto", a path, "docker:IMAGE", "podman:IMAGE" or "ssh:[USER@]HOST".
+        timeout_s: Longest run of the compiler in seconds.
+        min_runtime: Oldest Edge TPU runtime that must run the result, 10 to 14.
+        several_partitions: Map every part of the model that can be mapped, not only the first.
+        segments: Into how many files to split the model, for as many Edge TPUs.
+        attempts: Most runs of the compiler; 1 for the plain one alone.
+        cache: Folder of remembered results; by default the user's cache folder.
+        resume: Take results of earlier runs from the cache.
+        progress: Told about every attempt.
+
+    Returns:
+        The result and all attempts; a failed compilation is a result too.
 
     Raises:
-        CompilerError: There is no compiler, or it does not start.
+        CompilerError: There is no compiler, or it cannot be reached or started.
+        CoralsmithError: A model or an option cannot be used, or the result cannot be written.
     """
+    models = [_path(model)] if isinstance(model, (str, Path)) else [_path(one) for one in model]
     found = find_compiler(compiler)
     if found is None:
+        where = f"Where one is (x86-64 Linux): {manual_command(models[0])}\n" if models else ""
         raise CompilerError(
             "There is no edgetpu_compiler on this machine.",
-            hint=f"Where one is (x86-64 Linux): {manual_command(_path(model))}",
+            hint=f"{where}  `coralsmith doctor` tells how to reach one from here.",
         )
-    return compile_model(_path(model), found, _path(out), timeout_s=timeout_s, min_runtime=min_runtime)
+    folder = default_cache_folder() if cache is None else _path(cache)
+    return compile_model(
+        models,
+        found,
+        _path(out),
+        options=CompilerOptions(min_runtime, several_partitions, segments=segments),
+        timeout_s=timeout_s,
+        attempts=attempts,
+        cache=folder if resume else None,
+        progress=progress,
+    )
 
 
 def find_head(

@@ -9,7 +9,8 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from coralsmith import __version__
-from coralsmith.cli_compiled import add_commands
+from coralsmith.cli_compiled import add_commands as add_compiled_commands
+from coralsmith.cli_compiler import add_commands as add_compiler_commands
 from coralsmith.cli_options import (
     HeadFile,
     Images,
@@ -84,7 +85,8 @@ def convert(
         int | None, typer.Option("--min-runtime", help="Oldest Edge TPU runtime, 10 to 14.  [default: 14]")
     ] = None,
     compiler: Annotated[
-        str | None, typer.Option("--compiler", help="auto, none or the compiler's path.  [default: auto]")
+        str | None,
+        typer.Option("--compiler", help="auto, none, a path, docker:IMAGE or ssh:HOST.  [default: auto]"),
     ] = None,
     trust: Annotated[
         bool | None, typer.Option("--trust", help="Run code that the model file brings along.")
@@ -209,36 +211,8 @@ def quantize(
         print_quantized(result, verbose=verbose)
 
 
-@app.command()
-def compile(  # noqa: A001
-    model: Annotated[Path, typer.Argument(help="Full-integer .tflite model.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the compiled model.")] = Path(),
-    compiler: Annotated[str, typer.Option("--compiler", help="auto or the compiler's path.")] = "auto",
-    timeout: Annotated[float, typer.Option("--timeout", help="Longest run in seconds.")] = 600.0,
-    min_runtime: Annotated[
-        int | None, typer.Option("--min-runtime", min=10, max=14, help="Oldest Edge TPU runtime to run on.")
-    ] = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Run the real Edge TPU compiler and explain what it says.
-
-    Example: coralsmith compile detector_int8.tflite --out compiled/
-    """
-    from coralsmith.api import compile as run
-
-    result = run(model, out, compiler=compiler, timeout_s=timeout, min_runtime=min_runtime)
-    if json:
-        print_json(result)
-    elif not quiet:
-        from coralsmith.report.terminal import print_compile
-
-        print_compile(result, verbose=verbose)
-    raise typer.Exit(0 if result.succeeded else 1)
-
-
-add_commands(app)
+add_compiler_commands(app)
+add_compiled_commands(app)
 
 
 @app.command()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 Severity = Literal["error", "warning", "info"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "info")
 """The gravest first."""
+
+EXAMINATION_SCHEMA: Final = "coralsmith/doctor/1"
 
 
 @dataclass(frozen=True)
@@ -46,3 +48,40 @@ def gravest_first(findings: Iterable[Finding]) -> list[Finding]:
 def has_errors(findings: list[Finding]) -> bool:
     """Whether any of the findings stops the job."""
     return any(finding.severity == "error" for finding in findings)
+
+
+@dataclass(frozen=True)
+class MachineFact:
+    """One line of `coralsmith doctor`.
+
+    Attributes:
+        part: What of the machine it is about: "compiler", "runtime", "device".
+        name: What was looked at, in a word or two.
+        state: ``ok``, ``fail``, or ``unknown`` where it could not be looked at.
+        value: What was found.
+        fix: What to do about it, step by step, one a line; empty where nothing needs doing.
+    """
+
+    part: str
+    name: str
+    state: Literal["ok", "fail", "unknown"]
+    value: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What `coralsmith doctor --json` prints.
+
+    Attributes:
+        facts: One line for each thing that was looked at.
+        schema: Name and version of this document.
+    """
+
+    facts: tuple[MachineFact, ...]
+    schema: str = field(default=EXAMINATION_SCHEMA)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing failed."""
+        return all(fact.state != "fail" for fact in self.facts)

@@ -184,4 +184,6 @@ def _compiler(compilation: Compilation | None) -> CompilerRecord:
         on_chip_bytes=result.on_chip_used_bytes,
         streamed_bytes=result.streamed_bytes,
         operations=tuple((row.kind, row.count, row.status) for row in result.operations),
+        where=compilation.compiler,
+        attempts=compilation.attempts,
     )

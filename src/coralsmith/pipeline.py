@@ -14,7 +14,9 @@ from coralsmith.cached_stages import cached_import, cached_quantization, import_
 from coralsmith.comparison import Comparison, check_operator, compare_detections
 from coralsmith.compat.check import check_graph
 from coralsmith.compat.report import CheckReport
+from coralsmith.compiler.cache import default_cache_folder
 from coralsmith.compiler.locate import find_compiler
+from coralsmith.compiler.options import CompilerOptions
 from coralsmith.compiler.run import Compilation, compile_model
 from coralsmith.detection.feeding import model_input
 from coralsmith.detection.head import DetectionHead, InputSpec
@@ -102,6 +104,8 @@ class Conversion:
         self.progress = progress
         self.watch = Stopwatch(progress)
         self.compiler = find_compiler(job.recipe.compiler)
+        if self.compiler is not None:
+            _ = self.compiler.identity  # a compiler that cannot be reached is no news for the end of a long run
         self.paths = [] if job.images is None else find_images(job.images)
         self.folder = OutputFolder(job.out or Path(f"{job.name}-edgetpu"), force=job.force, resume=job.resume)
         self.findings: list[Finding] = []
@@ -274,9 +278,14 @@ class Conversion:
             self.int8_path,
             self.compiler,
             self.folder.path,
+            options=CompilerOptions(min_runtime=runtime),
             timeout_s=self.recipe.compiler_timeout_s,
-            min_runtime=runtime,
+            attempts=self.recipe.compiler_attempts,
+            cache=default_cache_folder() if self.job.resume and not self.job.force else None,
+            progress=self.progress,
         )
+        if any(attempt.remembered and attempt.chosen for attempt in self.compilation.attempts):
+            self._note(resumed=True)
         self.findings += self.compilation.findings
         for path in (self.compilation.model, self.compilation.log):
             if path is not None:

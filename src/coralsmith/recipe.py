@@ -41,8 +41,13 @@ class Recipe(BaseModel):
     min_runtime: int = Field(
         default=14, ge=10, le=14, description="Oldest Edge TPU runtime that must run the model."
     )
-    compiler: str = Field(default="auto", description="auto, none, a path, docker:IMAGE or ssh:[USER@]HOST.")
+    compiler: str = Field(
+        default="auto", description="auto, none, a path, docker:IMAGE, podman:IMAGE or ssh:[USER@]HOST."
+    )
     compiler_timeout_s: float = Field(default=600.0, gt=0, description="Longest run of the compiler in seconds.")
+    compiler_attempts: int = Field(
+        default=24, ge=1, description="Most runs of the compiler where it fails; 1 for the plain one alone."
+    )
     trust: bool = Field(
         default=False, description="Run code that the model file brings along (Keras Lambda layers)."
     )

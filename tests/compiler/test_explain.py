@@ -97,9 +97,14 @@ def test_every_status_that_a_check_predicts_is_one_the_compiler_says():
         ("Internal compiler error. Aborting! ", ["internal-compiler-error"]),
         ("Segmentation fault (core dumped)", ["compiler-crash"]),
         (
-            "Warning: For the given model, you're creating more segments than is necessary, which can increase...",
-            ["too-many-segments"],
+            "Warning: For the given model, you're creating more segments than is necessary, which can ...\n"
+            "Internal compiler error. Aborting! ",
+            ["internal-compiler-error", "too-many-segments"],
         ),
+        ("ERROR: Node number 7 (CONV_2D) failed to prepare.", ["operator-failed"]),
+        ("terminate called: No space left on device", ["disk-full"]),
+        ("exec /usr/bin/edgetpu_compiler: exec format error", ["wrong-architecture"]),
+        ("error while loading shared libraries: libedgetpu.so: cannot open", ["broken-installation"]),
         ("Compilation failed! ", ["failed-without-reason"]),
         ("Invalid model: m.tflite\nModel could not be parsed", ["model-unreadable"]),
     ],

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from coralsmith.compiler.locate import Compiler, find_compiler, manual_command
+from coralsmith.compiler.container import ContainerCompiler
+from coralsmith.compiler.local import LocalCompiler
+from coralsmith.compiler.locate import find_compiler, manual_command
+from coralsmith.compiler.remote import RemoteCompiler
 from coralsmith.errors import CompilerError, UsageError
 
 
@@ -32,19 +35,28 @@ def test_the_search_order_is_option_then_environment_then_path(stand_in, monkeyp
     other.write_bytes(stand_in.read_bytes())
     other.chmod(0o755)
     monkeypatch.setenv("PATH", str(stand_in.parent))
-    assert find_compiler("auto") == Compiler(stand_in, "PATH")
+    assert find_compiler("auto") == LocalCompiler(stand_in, "PATH")
     monkeypatch.setenv("EDGETPU_COMPILER", str(other))
-    assert find_compiler("auto") == Compiler(other, "EDGETPU_COMPILER")
-    assert find_compiler(str(stand_in)) == Compiler(stand_in, "option")
+    assert find_compiler("auto") == LocalCompiler(other, "EDGETPU_COMPILER")
+    assert find_compiler(str(stand_in)) == LocalCompiler(stand_in, "option")
 
 
 def test_the_version_is_asked_of_the_program(compiler):
-    assert compiler.version == "16.0.384591198"
+    assert (compiler.identity.version, compiler.identity.major) == ("16.0.384591198", 16)
+
+
+def test_programs_of_one_version_are_still_told_apart(compiler, stand_in, tmp_path):
+    other = tmp_path / "other" / "edgetpu_compiler"
+    other.parent.mkdir()
+    other.write_bytes(stand_in.read_bytes() + b"# patched\n")
+    other.chmod(0o755)
+    assert LocalCompiler(other, "option").identity.version == compiler.identity.version
+    assert LocalCompiler(other, "option").identity != compiler.identity
 
 
 def test_another_program_is_not_taken_for_the_compiler():
     with pytest.raises(CompilerError, match="does not answer --version"):
-        _ = find_compiler("/bin/true").version
+        _ = find_compiler("/bin/true").identity
 
 
 @pytest.mark.parametrize("by", ["option", "environment"])
@@ -63,11 +75,73 @@ def test_a_file_that_may_not_be_executed_is_not_a_compiler(tmp_path):
         find_compiler(str(tmp_path / "edgetpu_compiler"))
 
 
-@pytest.mark.parametrize("choice", ["docker:coral", "ssh:pi@coral"])
-def test_remote_compilers_are_refused_with_the_command_to_run_by_hand(choice):
-    with pytest.raises(UsageError, match="not there yet") as caught:
-        find_compiler(choice)
-    assert manual_command(Path("MODEL_int8.tflite"), choice) in caught.value.hint
+def program(folder: Path, name: str) -> None:
+    (folder / name).write_text("#!/bin/sh\n")
+    (folder / name).chmod(0o755)
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch):
+    """An empty PATH, to be filled by a test."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "host", ["coral", "pi@coral", "DOMAIN\\me@coral.lan", "//pi@coral:2222", "pi@[fe80::1%eth0]"]
+)
+@pytest.mark.parametrize("by", ["option", "EDGETPU_COMPILER"])
+def test_another_machine_is_named_by_its_host(host, by, programs, monkeypatch):
+    program(programs, "ssh")
+    monkeypatch.setenv("EDGETPU_COMPILER", f"ssh:{host}")
+    found = find_compiler(f"ssh:{host}" if by == "option" else "auto")
+    assert found == RemoteCompiler(host, by)
+    assert found.name == f"ssh:{host}"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        "-oProxyCommand=touch pwned",
+        "me@-oProxyCommand=x",
+        "-l",
+        "a b",
+        "a;b",
+        "$(touch pwned)",
+        "a`b`",
+        "a'b",
+        "a\nb",
+    ],
+)
+def test_a_host_that_could_be_an_option_or_a_command_is_refused(host, programs):
+    program(programs, "ssh")
+    with pytest.raises(UsageError, match="not a host"):
+        find_compiler(f"ssh:{host}")
+
+
+@pytest.mark.parametrize("image", ["", "-v", "--privileged", "a b", "a;b", "$(x)", "a\nb", "/etc"])
+def test_an_image_that_could_be_an_option_is_refused(image, programs):
+    program(programs, "docker")
+    with pytest.raises(UsageError, match="not the name"):
+        find_compiler(f"docker:{image}")
+
+
+def test_podman_stands_in_for_docker_but_not_the_other_way_round(programs):
+    with pytest.raises(CompilerError, match="Neither docker nor podman"):
+        find_compiler("docker:edgetpu:16")
+    program(programs, "podman")
+    assert find_compiler("docker:edgetpu:16") == ContainerCompiler("podman", "edgetpu:16", "option")
+    program(programs, "docker")
+    assert find_compiler("docker:edgetpu:16") == ContainerCompiler("docker", "edgetpu:16", "option")
+    assert find_compiler("podman:edgetpu:16") == ContainerCompiler("podman", "edgetpu:16", "option")
+
+
+def test_another_machine_needs_ssh(programs):
+    with pytest.raises(CompilerError, match="no ssh"):
+        find_compiler("ssh:coral")
 
 
 def test_the_manual_command_runs_in_the_folder_of_the_model():

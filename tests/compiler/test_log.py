@@ -150,7 +150,7 @@ def test_foreign_lines_are_never_lost(lines):
 
 
 def test_a_huge_text_costs_bounded_memory_and_time():
-    text = "garbage without end\n" * 100_000 + "x" * 5_000_000 + "\nTotal number of operations: 7"
+    text = "garbage without end\n" * 20_000 + "x" * 5_000_000 + "\nTotal number of operations: 7"
     started = time.monotonic()
     tracemalloc.start()
     result = parse_log(text)

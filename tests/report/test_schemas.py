@@ -16,6 +16,7 @@ from coralsmith.compiled.inspection import inspect_file
 from coralsmith.compiler.log import CompileResult, OperationCount
 from coralsmith.compiler.run import Compilation
 from coralsmith.detection.head import DetectionHead, InputSpec
+from coralsmith.findings import Examination, MachineFact
 from coralsmith.graph.reader import read_tflite
 from coralsmith.recipe import Recipe
 from coralsmith.report.document import ConversionReport, LayerFidelity, QuantizedFile
@@ -43,7 +44,7 @@ def test_the_published_schemas_are_those_of_the_code(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["report", "check", "compile", "inspect", "verify", "quantize", "detect", "head", "recipe"]
+    "name", ["report", "check", "compile", "doctor", "inspect", "verify", "quantize", "detect", "head", "recipe"]
 )
 def test_every_schema_is_a_schema(generated: dict[str, dict[str, Any]], name: str) -> None:
     Draft202012Validator.check_schema(generated[name])
@@ -126,6 +127,8 @@ def test_what_the_other_commands_print_is_valid(generated: dict[str, dict[str, A
     result = CompileResult("16.0.384591198", [OperationCount("CONV_2D", 55, "Mapped to Edge TPU")])
     compilation = Compilation(Path("m_edgetpu.tflite"), None, result, [], ("edgetpu_compiler",), "", "", 1.25)
     validate(to_document(compilation), generated["compile"])
+    facts = (MachineFact("compiler", "found", "fail", "nowhere", "Get one."),)
+    validate(to_document(Examination(facts)), generated["doctor"])
     quantized = QuantizedFile(Path("m_int8.tflite"), 1024, 59, {"CONV_2D": 55}, [])
     validate(to_document(quantized), generated["quantize"])
     found = {sample.image: list(sample.float_detections) for sample in samples()}

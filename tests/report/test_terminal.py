@@ -9,8 +9,6 @@ import pytest
 from rich.console import Console
 
 from coralsmith.compat.report import AllPartitions, CheckReport, OpFate
-from coralsmith.compiler.log import CompileResult, OperationCount
-from coralsmith.compiler.run import Compilation
 from coralsmith.detection.head import DetectionHead, InputSpec
 from coralsmith.edgetpu.activations import ActivationMemory
 from coralsmith.edgetpu.latency import Latency, LatencyEstimate, LatencyParts, OperatorTime
@@ -19,7 +17,6 @@ from coralsmith.findings import Finding
 from coralsmith.report.document import QuantizedFile
 from coralsmith.report.terminal import (
     print_check,
-    print_compile,
     print_detections,
     print_head,
     print_quantized,
@@ -79,14 +76,6 @@ def check_report(**changes: object) -> CheckReport:
         **changes,
     }
     return CheckReport(**fields)
-
-
-def compilation(model: Path | None, findings: list[Finding]) -> Compilation:
-    rows = [OperationCount("CONV_2D", 55, MAPPED), OperationCount("CUSTOM", 1, CPU_STATUS)]
-    result = CompileResult(
-        "16.0.384591198", rows if model else [], on_chip_used_bytes=5_106_565 if model else None
-    )
-    return Compilation(model, None, result, findings, ("edgetpu_compiler",), "", "", 1.25)
 
 
 def test_a_summary_has_verdict_figures_findings_files_and_next_step() -> None:
@@ -224,24 +213,6 @@ def test_a_model_of_which_nothing_is_mapped_is_not_called_refused(rule: str) -> 
     print_check(check_report(findings=[Finding(rule, "error", "Reason.")]), console=screen.console)
     assert "Prediction: nothing of this model runs on the Edge TPU as it is" in screen.words
     assert "refuse" not in screen.words
-
-
-def test_a_compilation_shows_the_compiler_s_table_and_the_file() -> None:
-    screen = Screen()
-    print_compile(compilation(Path("out/m_edgetpu.tflite"), []), console=screen.console)
-    assert "Compiled: 55 of 56 operators run on the Edge TPU" in screen.words
-    assert "edgetpu_compiler 16.0.384591198, 1.2 s" in screen.words
-    assert f"CUSTOM 1 CPU {CPU_STATUS} CONV_2D 55 Edge TPU" in screen.words
-    assert "Written: out/m_edgetpu.tflite" in screen.words
-
-
-def test_a_failed_compilation_shows_why_and_no_file() -> None:
-    failure = Finding("compiler-timeout", "error", "The compiler was stopped.", fix="Give it more time.")
-    screen = Screen()
-    print_compile(compilation(None, [failure]), console=screen.console)
-    assert "Not compiled" in screen.words
-    assert "compiler-timeout The compiler was stopped. fix Give it more time." in screen.words
-    assert "Written" not in screen.words
 
 
 def test_a_quantized_file_says_what_it_was_calibrated_with() -> None:

@@ -18,7 +18,9 @@ from coralsmith.findings import Finding, Severity
 _MAX_SHOWN: Final = 8_000
 
 # Consequences of a message that says more; left out where a cause was found.
-_CONSEQUENCES: Final = frozenset({"interpreter-refused", "model-unreadable", "failed-without-reason"})
+_CONSEQUENCES: Final = frozenset(
+    {"operator-failed", "interpreter-refused", "model-unreadable", "failed-without-reason"}
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,22 @@ def explain_statuses(result: CompileResult) -> list[Finding]:
     Returns:
         Warnings; `info` for the operators that always stay on the CPU at the end of a detector.
     """
-    return [_explain_row(row) for row in result.operations if not row.is_mapped]
+    return [explain_row(row) for row in result.operations if not row.is_mapped]
+
+
+def explain_warnings(output: str) -> list[Finding]:
+    """What the compiler warns of in a run that succeeds all the same."""
+    return [_explain_message(m, match) for m, match in _matches(output) if m.severity == "warning"]
+
+
+def remedies(rule: str) -> frozenset[str]:
+    """What may help after a failure: "again", "min-runtime", "search", "cut", "subgraphs"; mostly nothing."""
+    return frozenset(_messages()["remedies"].get(rule, ()))
+
+
+def is_steady(rule: str) -> bool:
+    """Whether a failure is the model's, so that the same run would end the same way once more."""
+    return "again" not in remedies(rule) and rule not in _messages()["passing"]
 
 
 def explain_failure(output: str) -> list[Finding]:
@@ -53,14 +70,17 @@ def explain_failure(output: str) -> list[Finding]:
 
     Returns:
         A finding for each known message, causes before consequences; one finding with the whole text where
-        no message is known.
+        no message is known. At least one of them is an error.
     """
     found = {message.rule: _explain_message(message, match) for message, match in _matches(output)}
-    causes = [finding for rule, finding in found.items() if rule not in _CONSEQUENCES]
-    return causes or list(found.values())[:1] or [_unknown_failure(output)]
+    errors = [finding for finding in found.values() if finding.severity == "error"]
+    causes = [finding for finding in errors if finding.rule not in _CONSEQUENCES]
+    warnings = [finding for finding in found.values() if finding.severity != "error"]
+    return [*(causes or errors[:1] or [_unknown_failure(output)]), *warnings]
 
 
-def _explain_row(row: OperationCount) -> Finding:
+def explain_row(row: OperationCount) -> Finding:
+    """What one row of the operator table means whose operators stay on the CPU."""
     entry = next((e for e in _messages()["statuses"] if e["status"] == row.status), None)
     measured = f"{row.count} {row.kind}"
     if entry is None:

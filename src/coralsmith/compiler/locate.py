@@ -1,6 +1,7 @@
 """Where the Edge TPU compiler is: by argument, by environment variable, or on the PATH.
 
-It is a closed program for x86-64 Linux that may not be redistributed, so coralsmith only ever looks for it.
+It is a closed program for x86-64 Linux that may not be redistributed, so coralsmith only ever looks for it: on
+this machine, in a container image that the user built, or on another machine.
 """
 
 from __future__ import annotations
@@ -8,79 +9,41 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from coralsmith.compiler.log import parse_log
-from coralsmith.compiler.process import run_bounded
-from coralsmith.errors import CompilerError, UsageError
+from coralsmith.compiler.container import ENGINES, find_container
+from coralsmith.compiler.local import LocalCompiler
+from coralsmith.compiler.place import PROGRAM, Compiler
+from coralsmith.compiler.remote import find_remote
+from coralsmith.errors import CompilerError
 
-PROGRAM: Final = "edgetpu_compiler"
 ENVIRONMENT_VARIABLE: Final = "EDGETPU_COMPILER"
-
-_REMOTE: Final = ("docker:", "ssh:")
-_VERSION_SECONDS: Final = 30.0
-
-
-@dataclass(frozen=True)
-class Compiler:
-    """An Edge TPU compiler on this machine.
-
-    Attributes:
-        path: The program, absolute.
-        found_by: How it was found: "option", "EDGETPU_COMPILER" or "PATH".
-    """
-
-    path: Path
-    found_by: str
-
-    @cached_property
-    def version(self) -> str:
-        """What `edgetpu_compiler --version` says, e.g. "16.0.384591198".
-
-        Raises:
-            CompilerError: The program does not start, or answers like no Edge TPU compiler.
-        """
-        answer = run_bounded([str(self.path), "--version"], folder=Path("/"), timeout_s=_VERSION_SECONDS)
-        version = parse_log(answer.stdout).version
-        if answer.exit_code != 0 or version is None:
-            raise CompilerError(
-                f"{self.path} does not answer --version like an Edge TPU compiler.",
-                hint=f"It said: {(answer.stdout + answer.stderr).strip()[:500] or 'nothing'}",
-            )
-        return version
 
 
 def find_compiler(choice: str = "auto") -> Compiler | None:
-    """Find the compiler that the user means.
+    """Find the compiler that the user means; no other machine is asked yet.
 
     Args:
-        choice: "auto" (environment variable EDGETPU_COMPILER, then PATH), "none", or a path or program name.
+        choice: "auto" (environment variable EDGETPU_COMPILER, then PATH), "none", a path or program name,
+            "docker:IMAGE", "podman:IMAGE" or "ssh:[USER@]HOST". The variable takes the same forms.
 
     Returns:
         The compiler; None for "none", and for "auto" where there is none.
 
     Raises:
         CompilerError: A compiler was named but is not there.
-        UsageError: `docker:` and `ssh:` compilers, which coralsmith cannot drive yet.
+        UsageError: The name of an image or a host is none.
     """
     if choice == "none":
         return None
-    if choice.startswith(_REMOTE):
-        by_hand = manual_command(Path("MODEL_int8.tflite"), choice)
-        raise UsageError(
-            f"Compiling through {choice!r} is not there yet.",
-            hint=f"Convert with --compiler none, then run by hand:\n{by_hand}",
-        )
     if choice != "auto":
-        return Compiler(_executable(choice, "--compiler"), "option")
+        return _named(choice, "option", "--compiler")
     named = os.environ.get(ENVIRONMENT_VARIABLE)
     if named:
-        return Compiler(_executable(named, ENVIRONMENT_VARIABLE), ENVIRONMENT_VARIABLE)
+        return _named(named, ENVIRONMENT_VARIABLE, ENVIRONMENT_VARIABLE)
     found = shutil.which(PROGRAM)
-    return Compiler(Path(found).absolute(), "PATH") if found else None
+    return LocalCompiler(Path(found).absolute(), "PATH") if found else None
 
 
 def manual_command(model: Path, where: str = "auto") -> str:
@@ -119,11 +82,20 @@ def manual_command(model: Path, where: str = "auto") -> str:
     return " && ".join(steps)
 
 
+def _named(choice: str, found_by: str, named_by: str) -> Compiler:
+    kind, separator, place = choice.partition(":")
+    if separator and kind == "ssh":
+        return find_remote(place, found_by)
+    if separator and kind in ENGINES:
+        return find_container(kind, place, found_by)
+    return LocalCompiler(_executable(choice, named_by), found_by)
+
+
 def _executable(name: str, named_by: str) -> Path:
     found = shutil.which(Path(name).expanduser())
     if found is None:
         raise CompilerError(
             f"{named_by} names {name!r}, which is not there or may not be executed.",
-            hint=f"Give the path of {PROGRAM}, or leave it out to look on the PATH.",
+            hint=f"Give the path of {PROGRAM}, docker:IMAGE or ssh:HOST; `coralsmith doctor` tells how to get it.",
         )
     return Path(found).absolute()

@@ -9,15 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from coralsmith.edgetpu.statuses import MAPPED
 
-# Bounds on hostile or broken output: real logs have lines of a few hundred characters and tables of some 30 rows.
-_MAX_LINE: Final = 16_384
+# Bounds on hostile or broken output: real logs have lines of a few hundred characters (several thousand where they
+# name the tensors of a cut) and tables of some 30 rows.
+_MAX_LINE: Final = 65_536
 _MAX_ROWS: Final = 4_096
 _MAX_UNRECOGNISED: Final = 1_000
 _MAX_BLOCKS: Final = 1_000
+_MAX_KEPT: Final = 16 * 1024 * 1024  # characters; beyond, only the last block and no foreign lines are kept
+_CHUNK: Final = 64 * 1024
 
 _UNITS: Final = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
@@ -138,6 +142,48 @@ def parse_blocks(text: str) -> list[CompileResult]:
     return parser.blocks
 
 
+def read_log(path: Path) -> list[CompileResult]:
+    """Read every block of a file of the compiler's output, whatever its size, in bounded memory.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    reader = LogReader()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            reader.feed(chunk)
+    return reader.blocks()
+
+
+class LogReader:
+    """Reads the compiler's output piece by piece, while it comes, in bounded memory."""
+
+    def __init__(self) -> None:
+        self._parser = _Parser()
+        self._line = bytearray()
+
+    def feed(self, chunk: bytes) -> None:
+        """Take in the next bytes; they may end anywhere."""
+        first, *others = chunk.split(b"\n")
+        self._extend(first)
+        for piece in others:
+            self._end_line()
+            self._extend(piece)
+
+    def blocks(self) -> list[CompileResult]:
+        """What was read, as `parse_blocks` gives it; nothing may be fed afterwards."""
+        self._end_line()
+        return self._parser.blocks
+
+    def _extend(self, piece: bytes) -> None:
+        self._line += piece[: 4 * _MAX_LINE + 4 - len(self._line)]  # a character takes up to 4 bytes
+
+    def _end_line(self) -> None:
+        line = self._line.decode("utf-8", errors="replace")
+        self._parser.feed(line[: _MAX_LINE + 1].rstrip())
+        self._line.clear()
+
+
 def parse_size(text: str) -> int:
     """Bytes of a size as the compiler prints it ("2.88MiB", "0.00B").
 
@@ -200,6 +246,9 @@ _FIELDS: Final[tuple[tuple[str, str, Callable[[str], Any]], ...]] = (
     ("Intermediate tensors: ", "intermediate_tensors", _names),
 )
 
+_CONVERSIONS: Final = {prefix: (name, convert) for prefix, name, convert in _FIELDS}
+_PREFIX: Final = re.compile("|".join(re.escape(prefix) for prefix in _CONVERSIONS))
+
 # Lines that open a new attempt or segment when the present block already has that value.
 _BLOCK_STARTS: Final = frozenset({"attempted_operations", "compile_ms", "input_path"})
 
@@ -215,7 +264,7 @@ _EMPTY_LINES: Final = (
 )
 
 _TABLE_HEADER: Final = re.compile(r"Operator +Count +Status")
-_TABLE_ROW: Final = re.compile(r"([A-Z][A-Z0-9_]*) +(\d{1,9}) +(\S.*)")
+_TABLE_ROW: Final = re.compile(r"([A-Z][A-Z0-9_]{0,99}) +(\d{1,9}) +(\S.{0,999})")
 
 
 class _Parser:
@@ -224,6 +273,7 @@ class _Parser:
     def __init__(self) -> None:
         self.blocks = [CompileResult()]
         self._in_table = False
+        self._kept = 0
 
     @property
     def _block(self) -> CompileResult:
@@ -235,6 +285,7 @@ class _Parser:
             line = line[:_MAX_LINE]
         if not line or line.startswith(_EMPTY_LINES):
             return
+        self._kept += len(line)
         if _TABLE_HEADER.fullmatch(line):
             self._in_table = True
         elif line in _SUCCESS:
@@ -253,33 +304,34 @@ class _Parser:
         return True
 
     def _field(self, line: str) -> bool:
-        for prefix, name, convert in _FIELDS:
-            if line.startswith(prefix):
-                try:
-                    value = convert(line[len(prefix) :])
-                except ValueError:
-                    return False
-                if name in _BLOCK_STARTS:
-                    self._begin_block(name)
-                setattr(self._block, name, value)
-                if name == "compile_ms":
-                    self._block.succeeded = True
-                return True
-        return False
+        found = _PREFIX.match(line)
+        if found is None:
+            return False
+        name, convert = _CONVERSIONS[found[0]]
+        try:
+            value = convert(line[found.end() :])
+        except ValueError:
+            return False
+        if name in _BLOCK_STARTS:
+            self._begin_block(name)
+        setattr(self._block, name, value)
+        if name == "compile_ms":
+            self._block.succeeded = True
+        return True
 
     def _begin_block(self, name: str) -> None:
         if getattr(self._block, name) is None:
             return
         fresh = CompileResult(**{shared: getattr(self._block, shared) for shared in _WHOLE_RUN})
         self._in_table = False
-        if len(self.blocks) < _MAX_BLOCKS:
+        if len(self.blocks) < _MAX_BLOCKS and self._kept <= _MAX_KEPT:
             self.blocks.append(fresh)
         else:
             fresh.truncated = True
             self.blocks[-1] = fresh
 
     def _keep(self, line: str) -> None:
-        if len(self._block.unrecognised) < _MAX_UNRECOGNISED:
+        if len(self._block.unrecognised) < _MAX_UNRECOGNISED and self._kept <= _MAX_KEPT:
             self._block.unrecognised.append(line)
         else:
             self._block.truncated = True

@@ -1,50 +1,52 @@
-"""One run of the real Edge TPU compiler, and whether its result may be called a compiled model."""
+"""Compiles a model by the real Edge TPU compiler, and takes the result only if everything about it agrees."""
 
 from __future__ import annotations
 
-import dataclasses
-import shutil
-import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from coralsmith.compiled.package import read_compiled
-from coralsmith.compiler.explain import explain_failure, explain_statuses
-from coralsmith.compiler.locate import Compiler
-from coralsmith.compiler.log import CompileResult, parse_log
-from coralsmith.compiler.process import ProcessResult, run_bounded
-from coralsmith.errors import CoralsmithError, InputError, OutputError
+from coralsmith.compiled.package import is_edgetpu_operator
+from coralsmith.compiler.attempts import Attempt, with_choice
+from coralsmith.compiler.cache import CompilationCache
+from coralsmith.compiler.log import CompileResult
+from coralsmith.compiler.options import CompilerOptions
+from coralsmith.compiler.place import Compiler, private_folder
+from coralsmith.compiler.publish import output_names, publish
+from coralsmith.compiler.single import Request, run_once
+from coralsmith.compiler.telling import explain_outcome, explain_trying
+from coralsmith.compiler.trying import DEFAULT_ATTEMPTS, try_to_compile
+from coralsmith.errors import UnsupportedModelError, UsageError
 from coralsmith.findings import Finding, has_errors
-from coralsmith.graph.writer import write_atomically
+from coralsmith.graph.model import Graph
+from coralsmith.graph.reader import read_tflite
+from coralsmith.progress import SILENT, Progress
 
 DEFAULT_TIMEOUT_S: Final = 600.0
 
-# The launcher breaks on paths with spaces: inside its private folder the compiler only sees these names.
-_INPUT: Final = "model.tflite"
-_OUTPUT: Final = "out/model_edgetpu.tflite"
-_LOG: Final = "out/model_edgetpu.log"
-
-_MAX_LOG_BYTES: Final = 4 * 1024 * 1024
-_MAX_OUTPUT_BYTES: Final = 1 << 30
-
-# The smallest real output known has 37 KB; a failed run may leave a stub of about 1 KB (ultralytics #25068).
-_MIN_OUTPUT_BYTES: Final = 4096
+Verifier = Callable[[Path, Sequence[Path]], list[Finding]]
+"""Holds compiled models against the model that they were made from; errors are reasons not to take them."""
 
 
 @dataclass(frozen=True)
 class Compilation:
-    """What came of one run of the compiler.
+    """What came of compiling.
 
     Attributes:
-        model: The compiled model, `<stem>_edgetpu.tflite`, its bytes the compiler's own; None where it failed.
+        model: The compiled model, `<stem>_edgetpu.tflite`, its bytes the compiler's own; None where it failed. Of
+            several files the first.
         log: The compiler's log file beside it; None where it failed or wrote none.
-        result: What the compiler said, as numbers.
-        findings: Why it failed (errors), and why operators stayed on the CPU.
-        command: What was run, in a private folder.
-        stdout: Standard output, bounded.
-        stderr: Standard error, bounded.
-        seconds: Wall time of the run.
+        result: What the compiler said in the attempt that was taken (the first one where all failed), as numbers.
+        findings: Why it failed (errors), and why operators stayed on the CPU, each with its layer.
+        command: What was run in that attempt, in a private folder.
+        stdout: Standard output of that attempt, bounded.
+        stderr: Standard error of that attempt, bounded.
+        seconds: Wall time of that attempt.
+        models: All compiled files: segments, or models that share the chip.
+        compiler: Where the compiler is: a path, "docker:IMAGE", "ssh:HOST".
+        attempts: Every attempt, in order.
     """
 
     model: Path | None
@@ -55,6 +57,9 @@ class Compilation:
     stdout: str = field(repr=False)
     stderr: str = field(repr=False)
     seconds: float
+    models: tuple[Path, ...] = ()
+    compiler: str = ""
+    attempts: tuple[Attempt, ...] = ()
 
     @property
     def succeeded(self) -> bool:
@@ -63,135 +68,108 @@ class Compilation:
 
 
 def compile_model(
-    model: Path,
+    model: Path | Sequence[Path],
     compiler: Compiler,
     out_dir: Path,
     *,
+    options: CompilerOptions | None = None,
     timeout_s: float = DEFAULT_TIMEOUT_S,
-    min_runtime: int | None = None,
+    attempts: int = DEFAULT_ATTEMPTS,
+    cache: Path | None = None,
+    verifier: Verifier | None = None,
+    progress: Progress = SILENT,
 ) -> Compilation:
-    """Compile an int8 model and accept the result only if everything about it agrees.
+    """Compile an int8 model and take the best result about which everything agrees.
 
     Accepted is an output of plausible size that holds an `edgetpu-custom-op`, from a run that ended with exit
-    code 0 and whose log counts operators on the Edge TPU. "Model compiled successfully" alone proves nothing:
-    the compiler says so even when it mapped nothing.
+    code 0 and whose log counts the operators that the file has. Where the plain run fails, what may help is tried.
 
     Args:
-        model: A full-integer `.tflite` file.
+        model: A full-integer `.tflite` file; several are compiled together and share the chip's memory.
         compiler: From `find_compiler`.
         out_dir: Folder for `<stem>_edgetpu.tflite` and `<stem>_edgetpu.log`; made if need be.
-        timeout_s: Seconds before the compiler and its children are killed.
-        min_runtime: Oldest Edge TPU runtime that must run the output, 10 to 14; None for the compiler's own.
+        options: The compiler's options.
+        timeout_s: Seconds before one run of the compiler and its children are killed.
+        attempts: Most runs of the compiler; 1 for the plain one alone.
+        cache: Folder of remembered results; None to remember nothing.
+        verifier: Holds the best result against its model before it is taken.
+        progress: Told about every attempt.
 
     Returns:
         The result. A failed compilation is a result too, with its reasons in `findings`.
 
     Raises:
-        CompilerError: The compiler cannot be started.
-        InputError: The model cannot be read.
+        CompilerError: The compiler cannot be reached or started.
+        InputError: The model cannot be read, or is compiled already.
         OutputError: The results cannot be written.
+        UsageError: The options contradict each other.
     """
-    with tempfile.TemporaryDirectory(prefix="coralsmith-") as name:
-        folder = Path(name)
-        _fill(folder, model)
-        command = _command(compiler, min_runtime)
-        process = run_bounded(command, folder=folder, timeout_s=timeout_s)
-        result = _read_result(folder, process)
-        findings = [*_judge(folder, process, result, timeout_s), *explain_statuses(result)]
-        compiled: Path | None = None
-        log: Path | None = None
-        if not has_errors(findings):
-            compiled, log = _publish(folder, out_dir, model.stem)
-    return Compilation(compiled, log, result, findings, command, process.stdout, process.stderr, process.seconds)
-
-
-def _fill(folder: Path, model: Path) -> None:
-    try:
-        shutil.copyfile(model, folder / _INPUT)
-    except OSError as error:
-        raise InputError(f"'{model}' cannot be read: {error.strerror}.") from error
-    # The output folder must exist: without it the compiler ends with an internal error (edgetpu #400).
-    (folder / _OUTPUT).parent.mkdir()
-
-
-def _command(compiler: Compiler, min_runtime: int | None) -> tuple[str, ...]:
-    runtime = () if min_runtime is None else ("-m", str(min_runtime))
-    return (str(compiler.path), "-s", *runtime, "-o", str(Path(_OUTPUT).parent), _INPUT)
-
-
-def _read_result(folder: Path, process: ProcessResult) -> CompileResult:
-    """Standard output has the memory lines; the log file always has the whole operator table."""
-    said = parse_log(process.stdout)
-    log = folder / _LOG
-    if not log.is_file():
-        return said
-    with log.open("rb") as stream:
-        table = parse_log(stream.read(_MAX_LOG_BYTES).decode("utf-8", errors="replace"))
-    return dataclasses.replace(
-        said, version=said.version or table.version, operations=table.operations or said.operations
+    models = (model,) if isinstance(model, Path) else tuple(model)
+    options = options or CompilerOptions()
+    _require_sense(models, options, timeout_s, attempts)
+    request = Request(models, tuple(_read(path) for path in models), options, timeout_s)
+    with private_folder() as parent:
+        memory = CompilationCache(cache, compiler.identity, parent)
+        run = partial(run_once, compiler=compiler, parent=parent)
+        version = compiler.identity.major
+        tried = try_to_compile(request, run, memory, version, most_attempts=attempts, progress=progress)
+        taken = (tried.chosen or tried.trials[0]).outcome
+        findings = [*explain_outcome(request, taken, version), *explain_trying(request, tried)]
+        if memory.problem:
+            findings.append(_not_remembered(memory.problem))
+        if tried.chosen is not None and verifier is not None and len(models) == 1:
+            findings += verifier(models[0], [output.path for output in taken.outputs])
+        published = [] if has_errors(findings) else publish(taken, models, out_dir)
+    return Compilation(
+        model=published[0].model if published else None,
+        log=published[0].log if published else None,
+        result=taken.result,
+        findings=findings,
+        command=taken.command,
+        stdout=taken.stdout,
+        stderr=taken.stderr,
+        seconds=taken.seconds,
+        models=tuple(file.model for file in published),
+        compiler=compiler.name,
+        attempts=with_choice(tried.trials, tried.chosen),
     )
 
 
-def _judge(folder: Path, process: ProcessResult, result: CompileResult, timeout_s: float) -> list[Finding]:
-    """Why the run is no success; nothing if it is one."""
-    if process.exit_code is None:
-        return [
-            _failure(
-                "compiler-timeout",
-                f"The compiler was stopped after {timeout_s:g} seconds.",
-                "Give it more time, or use a smaller input size; version 16 has a limit of its own (180 s).",
-            )
-        ]
-    if process.exit_code != 0:
-        return explain_failure(process.stderr + process.stdout)
-    output = folder / _OUTPUT
-    if not output.is_file():
-        return explain_failure(process.stderr + process.stdout)
-    if result.mapped == 0:
-        return [
-            _failure(
-                "nothing-mapped",
-                "The compiler ended normally but mapped no operator to the Edge TPU.",
-                "See the statuses; usual cures: full-integer quantization, a minimum runtime of 12 or later.",
-            )
-        ]
-    return _judge_output(output)
+def _require_sense(models: Sequence[Path], options: CompilerOptions, timeout_s: float, attempts: int) -> None:
+    if not models:
+        raise UsageError("There is no model to compile.")
+    if len(models) > 1 and options.segments > 1:
+        raise UsageError("Several models cannot be compiled together and split into segments at once.")
+    if attempts < 1 or not timeout_s > 0:
+        raise UsageError("The compiler needs at least one attempt, and some time for it.")
+    names = output_names(models)
+    if len(set(names)) < len(names):
+        raise UsageError("Two of the models have the same name, and so would the compiled ones.")
 
 
-def _judge_output(output: Path) -> list[Finding]:
-    size = output.stat().st_size
-    if not _MIN_OUTPUT_BYTES <= size <= _MAX_OUTPUT_BYTES:
-        reason = f"The compiler left a file of {size} bytes, which is no compiled model."
-        return [_failure("stub-output", reason, "Compile again; see the compiler's output.")]
+def _read(path: Path) -> Graph | None:
+    """The model as a graph; None for a valid model with something in it that coralsmith does not know.
+
+    Raises:
+        InputError: It is no `.tflite` model, or one that is compiled already.
+    """
     try:
-        found = len(read_compiled(output).packages)
-    except CoralsmithError as error:
-        reason = f"The compiler left a file that is no compiled model: {error.message}"
-        return [_failure("stub-output", reason, "Compile again; see the compiler's output.")]
-    if found == 0:
-        return [
-            _failure(
-                "no-custom-operator",
-                "The output holds no edgetpu-custom-op, so nothing of it would run on the Edge TPU.",
-                "See the statuses of the operators.",
-            )
-        ]
-    return []
+        graph = read_tflite(path)
+    except UnsupportedModelError:
+        return None
+    if any(is_edgetpu_operator(op) for op in graph.ops):
+        raise UnsupportedModelError(
+            f"'{path}' is compiled for the Edge TPU already.",
+            hint="Give the int8 model that it was compiled from.",
+        )
+    return graph
 
 
-def _failure(rule: str, reason: str, fix: str) -> Finding:
-    return Finding(rule, "error", reason, fix, evidence="measured on the run")
-
-
-def _publish(folder: Path, out_dir: Path, stem: str) -> tuple[Path, Path | None]:
-    """Move the outputs to their final names, each at once and whole, bytes unchanged."""
-    compiled, log = out_dir / f"{stem}_edgetpu.tflite", out_dir / f"{stem}_edgetpu.log"
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"'{out_dir}' cannot be made: {error.strerror}.") from error
-    has_log = (folder / _LOG).is_file()
-    if has_log:
-        write_atomically(log, (folder / _LOG).read_bytes())
-    write_atomically(compiled, (folder / _OUTPUT).read_bytes())
-    return compiled, log if has_log else None
+def _not_remembered(problem: str) -> Finding:
+    return Finding(
+        "result-not-remembered",
+        "info",
+        f"The result could not be kept for later runs: {problem}.",
+        "Name another folder with --cache.",
+        evidence="measured on the run",
+    )

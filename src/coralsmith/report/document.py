@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from coralsmith.compiler.attempts import Attempt
 from coralsmith.findings import Finding
 
 SCHEMA: Final = "coralsmith/report/1"
@@ -166,7 +167,20 @@ class AgreementRecord:
 
 @dataclass(frozen=True)
 class CompilerRecord:
-    """What the real compiler did; counts are None where it was not run."""
+    """What the real compiler did; counts are None where it was not run, or gave no model.
+
+    Attributes:
+        ran: Whether it was run.
+        version: What it calls itself.
+        command: The command of the attempt that was taken.
+        mapped: Operators on the Edge TPU.
+        unmapped: Operators left on the CPU.
+        on_chip_bytes: Parameters cached on the chip.
+        streamed_bytes: Parameters sent with every inference.
+        operations: The compiler's table: kind, count, status.
+        where: A path, "docker:IMAGE" or "ssh:HOST".
+        attempts: Every attempt to compile, in order.
+    """
 
     ran: bool
     version: str | None = None
@@ -176,6 +190,8 @@ class CompilerRecord:
     on_chip_bytes: int | None = None
     streamed_bytes: int | None = None
     operations: tuple[tuple[str, int, str], ...] = ()
+    where: str = ""
+    attempts: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Final
 from coralsmith.report.document import ConversionReport, Verdict
 from coralsmith.report.figures import Figure, key_figures
 from coralsmith.report.html_chip import chip_section
+from coralsmith.report.html_compiler import attempts_section
 from coralsmith.report.html_detections import SamplePicture, detections_section
 from coralsmith.report.html_elements import Markup, basis_chip, element, joined
 from coralsmith.report.html_findings import findings_section
@@ -31,6 +32,7 @@ _CONTENTS: Final = {
     "chip": "Memory and latency",
     "quantization": "Quantization",
     "repairs": "Repairs",
+    "attempts": "Compiling",
     "run": "The run",
     "model": "Source model",
     "settings": "Settings",
@@ -55,6 +57,7 @@ def render_html(report: ConversionReport, pictures: Sequence[SamplePicture] = ()
         "chip": chip_section(report),
         "quantization": quantization_section(report),
         "repairs": repairs_section(report),
+        "attempts": attempts_section(report),
         "run": run_section(report),
         "model": model_section(report),
         "settings": settings_section(report),

@@ -55,6 +55,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     from coralsmith.compiled.verification.report import VerifyReport
     from coralsmith.compiler.run import Compilation
     from coralsmith.detection.head_document import HeadDocument
+    from coralsmith.findings import EXAMINATION_SCHEMA, Examination
     from coralsmith.recipe import Recipe
     from coralsmith.report.document import SCHEMA as REPORT
     from coralsmith.report.document import ConversionReport, DetectionRecord, QuantizedFile
@@ -69,6 +70,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "inspect": _record(Inspection, "coralsmith inspect --json", INSPECT),
         "verify": _record(VerifyReport, "coralsmith verify --json", VERIFY),
         "decompile": _record(Decompilation, "coralsmith decompile --json", DECOMPILE),
+        "doctor": _record(Examination, "coralsmith doctor --json", EXAMINATION_SCHEMA),
         "quantize": _record(QuantizedFile, "coralsmith quantize --json"),
         "detect": _record(dict[str, list[DetectionRecord]], "coralsmith detect --json"),
         "head": _model(HeadDocument, "head.json, coralsmith head --json", "serialization"),

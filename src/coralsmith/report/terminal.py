@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,18 +11,25 @@ from rich.text import Text
 
 from coralsmith.report import wording
 from coralsmith.report.figures import BASES, key_figures, memory_figure
+from coralsmith.report.terminal_compiler import attempts_table
 from coralsmith.report.terminal_latency import print_latency
 from coralsmith.report.terminal_memory import activation_lines, layer_table, worth_changing
-from coralsmith.report.terminal_parts import findings, headline, labelled, operator_table, pairs_table, safe
+from coralsmith.report.terminal_parts import (
+    findings,
+    grouped,
+    headline,
+    labelled,
+    operator_table,
+    pairs_table,
+    safe,
+)
 
 if TYPE_CHECKING:
     from coralsmith.compat.report import CheckReport, OpFate
-    from coralsmith.compiler.run import Compilation
     from coralsmith.detection.head import DetectionHead
     from coralsmith.report.document import ConversionReport, DetectionRecord, QuantizedFile, VerdictStatus
 
 _COLOURS: Final[dict[VerdictStatus, str]] = {"compiled": "green", "int8-ready": "cyan", "blocked": "red"}
-_TARGET_ORDER: Final = ("cpu", "unknown", "edgetpu")
 _LABELS_SHOWN: Final = 12
 _DETECTIONS_SHOWN: Final = 10
 
@@ -36,6 +42,7 @@ def print_summary(
     verdict = report.verdict
     headline(console, verdict.title, verdict.text, name=report.name, colour=_COLOURS[verdict.status])
     pairs_table(console, ((f.title, f.value, BASES[f.basis], f.detail) for f in key_figures(report)))
+    attempts_table(console, report.compiler.attempts)
     findings(console, report.findings, verbose=verbose)
     if report.files:
         console.print(labelled(console, "\nWritten to ", folder))
@@ -51,8 +58,7 @@ def print_check(report: CheckReport, *, verbose: bool = False, console: Console 
     console = console or _standard_output()
     title, text, colour = _prediction(report)
     headline(console, title, text, name=Path(report.model).name, colour=colour)
-    rows = _grouped((op.kind, op.target, _status(op)) for op in report.ops)
-    operator_table(console, rows)
+    operator_table(console, grouped((op.kind, op.target, _status(op)) for op in report.ops))
     console.print()
     pairs_table(console, (*_chip_lines(report), *activation_lines(report)))
     worth_changing(console, report.findings)
@@ -60,33 +66,6 @@ def print_check(report: CheckReport, *, verbose: bool = False, console: Console 
         print_latency(console, report.latency_ms)
         layer_table(console, report.parameters.layers)
     findings(console, report.findings, verbose=verbose)
-
-
-def print_compile(result: Compilation, *, verbose: bool = False, console: Console | None = None) -> None:
-    """What the real compiler did, explained."""
-    console = console or _standard_output()
-    log = result.result
-    version = f"edgetpu_compiler {log.version or 'of unknown version'}, {wording.duration(result.seconds)}"
-    if result.model is None:
-        headline(console, "Not compiled", version, name="compile", colour="red")
-    else:
-        title = f"Compiled: {log.mapped} of {log.mapped + log.unmapped} operators run on the Edge TPU"
-        headline(console, title, version, name=result.model.name, colour="green")
-    rows = _grouped(
-        (row.kind, "edgetpu" if row.is_mapped else "cpu", row.status)
-        for row in log.operations
-        for _ in range(row.count)
-    )
-    operator_table(console, rows)
-    if log.on_chip_used_bytes is not None:
-        console.print()
-        streamed = wording.size(log.streamed_bytes)
-        pairs_table(
-            console, [("Parameters on chip", wording.size(log.on_chip_used_bytes), f"{streamed} streamed")]
-        )
-    findings(console, result.findings, verbose=verbose)
-    if result.model is not None:
-        console.print(labelled(console, "\nWritten: ", result.model), soft_wrap=True)
 
 
 def print_quantized(result: QuantizedFile, *, verbose: bool = False, console: Console | None = None) -> None:
@@ -191,13 +170,6 @@ def _chip_lines(report: CheckReport) -> Iterator[tuple[str, ...]]:
                 BASES["predicted"],
                 band,
             )
-
-
-def _grouped(operators: Iterator[tuple[str, str, str]]) -> list[tuple[str, int, str, str]]:
-    """Operators of the same kind, target and status as one row; what is not on the Edge TPU first."""
-    counts = Counter(operators)
-    rows = [(kind, amount, target, status) for (kind, target, status), amount in counts.items()]
-    return sorted(rows, key=lambda row: (_TARGET_ORDER.index(row[2]), row[0]))
 
 
 def _standard_output() -> Console:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -18,6 +19,7 @@ from coralsmith.report.grouping import FindingGroup, group_findings, places
 
 _COLOURS: Final[dict[Severity, str]] = {"error": "red", "warning": "yellow", "info": "cyan"}
 _TARGET_COLOURS: Final = {"edgetpu": "green", "cpu": "yellow", "unknown": "magenta"}
+_TARGET_ORDER: Final = ("cpu", "unknown", "edgetpu")
 _PLACES_SHOWN: Final = 3
 _LONGEST_TEXT: Final = 2000  # a name in a hostile file may be as long as the file; wrapping it would take seconds
 
@@ -79,6 +81,13 @@ def operator_table(console: Console, rows: Iterable[tuple[str, int, str, str]]) 
             safe(console, status, "dim" if target == "edgetpu" else ""),
         )
     console.print(table)
+
+
+def grouped(operators: Iterable[tuple[str, str, str]]) -> list[tuple[str, int, str, str]]:
+    """Operators of the same kind, target and status as one row; what is not on the Edge TPU first."""
+    counts = Counter(operators)
+    rows = [(kind, amount, target, status) for (kind, target, status), amount in counts.items()]
+    return sorted(rows, key=lambda row: (_TARGET_ORDER.index(row[2]), row[0]))
 
 
 def findings(console: Console, found: Iterable[Finding], *, verbose: bool) -> None:
