@@ -10,8 +10,7 @@ import pytest
 from coralsmith.compiler.attempts import Attempt
 from coralsmith.compiler.log import CompileResult, OperationCount
 from coralsmith.compiler.run import Compilation
-from coralsmith.doctor import Examination
-from coralsmith.findings import Finding, MachineFact
+from coralsmith.findings import Examination, Finding, MachineFact
 from coralsmith.report.html import render_html
 from coralsmith.report.terminal import print_summary
 from coralsmith.report.terminal_compiler import print_compile, print_examination

@@ -51,11 +51,12 @@ _SSH: Final = (
 # Reads the script, to the byte and no further, so that what follows it can be read by the script.
 _LOGIN_LINE: Final = "exec sh -c 'eval \"$(dd bs=1 count={count} 2>/dev/null)\"'"
 
-# Ends a script that is still there and removes its folder, both known by the run's token.
+# Ends what is still there of a run and removes its folder, which is known by the run's token.
 _CLEANUP: Final = """
 for folder in "${TMPDIR:-/tmp}"/coralsmith-"$token"-*; do
     test -d "$folder" || continue
     kill -s TERM "$(cat "$folder/script")" 2>/dev/null && sleep 2
+    test -f "$folder/group" && kill -s KILL -- "-$(cat "$folder/group")" 2>/dev/null
     rm -rf -- "$folder"
 done
 """

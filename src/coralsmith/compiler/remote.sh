@@ -50,6 +50,7 @@ exec 3<&0
 ulimit -f 4194304
 timeout -k 10 "$limit" "$program" "$@" </dev/null >stdout 2>stderr 3<&- &
 compiler=$!
+echo "$compiler" >group
 { cat <&3; kill -s TERM $$; } >/dev/null 2>&1 &
 watcher=$!
 wait "$compiler"
