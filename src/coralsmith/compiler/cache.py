@@ -59,12 +59,12 @@ class CompilationCache:
             return None
         key = self._key(request)
         entry = self._folder / key
+        if not entry.is_dir():
+            return None
         try:
             outcome = self._read(entry, key)
-            os.utime(entry)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError):
+            os.utime(entry)  # entries that are used stay longest
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # damaged, in whatever way
             shutil.rmtree(entry, ignore_errors=True)
             return None
         return outcome

@@ -18,7 +18,7 @@ from coralsmith.compiler.outcome import Output
 from coralsmith.compiler.place import Execution
 from coralsmith.errors import CoralsmithError
 from coralsmith.findings import Finding
-from coralsmith.graph.model import Graph
+from coralsmith.graph.model import Graph, Tensor
 
 _MAX_OUTPUT_BYTES: Final = 1 << 30
 
@@ -116,7 +116,11 @@ def _judge_content(path: Path, result: CompileResult, source: Graph | None) -> l
 def _contradictions(
     size: int, compiled: CompiledModel, result: CompileResult, source: Graph | None
 ) -> Iterator[str]:
-    """In 81 of 81 published pairs with a log the log's counts are those of the compiled file."""
+    """Where log, source and output differ that agree in all published pairs.
+
+    The log's counts were those of the file in 81 of 81 pairs with a log; names, shapes and element types of inputs
+    and outputs were kept in 134 of 134.
+    """
     if result.unmapped != len(compiled.cpu_ops):
         yield f"{result.unmapped} operators on the CPU in the log, {len(compiled.cpu_ops)} in the file"
     if result.subgraphs is not None and result.subgraphs != len(compiled.packages):
@@ -124,8 +128,18 @@ def _contradictions(
     listed = result.mapped + result.unmapped
     if source is not None and listed != len(source.ops):
         yield f"{listed} operators in the log, {len(source.ops)} in the model"
+    if source is not None:
+        yield from _changed_ends("inputs", source.inputs, compiled.graph.inputs)
+        yield from _changed_ends("outputs", source.outputs, compiled.graph.outputs)
     if result.output_bytes is not None and not _same_size(result.output_bytes, size):
         yield f"{result.output_bytes} bytes in the log, {size} in the file"
+
+
+def _changed_ends(what: str, before: Sequence[Tensor], after: Sequence[Tensor]) -> Iterator[str]:
+    """What of the inputs or outputs is not as it was."""
+    old, new = ([(t.name, t.shape, t.dtype.name) for t in tensors] for tensors in (before, after))
+    if old != new:
+        yield f"the {what} of the model are {old[:4]}, those of the file {new[:4]}"
 
 
 def _same_size(printed: int, size: int) -> bool:

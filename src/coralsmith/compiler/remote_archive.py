@@ -72,17 +72,20 @@ def unpack(source: Path, folder: Path, sums: Mapping[str, str]) -> tuple[str, st
         "stderr": (stderr.feed,),
     }
     found = set()
-    for name, stream in _members(source):
-        if name in sinks:
-            digest = _copy(stream, sinks[name])
-        elif _OUTPUT.fullmatch(name):
-            with (folder / name).open("wb") as target:
-                digest = _copy(stream, (target.write,))
-        else:
-            continue
-        if digest != sums.get(name):
-            raise IncompleteArchiveError(f"{name} was changed on its way")
-        found.add(name)
+    try:
+        for name, stream in _members(source):
+            if name in sinks:
+                digest = _copy(stream, sinks[name])
+            elif _OUTPUT.fullmatch(name):
+                with (folder / name).open("wb") as target:
+                    digest = _copy(stream, (target.write,))
+            else:
+                continue
+            if digest != sums.get(name):
+                raise IncompleteArchiveError(f"{name} was changed on its way")
+            found.add(name)
+    except (tarfile.TarError, EOFError) as error:
+        raise IncompleteArchiveError(str(error)) from error
     missing = {name for name in sums if name in sinks or _OUTPUT.fullmatch(name)} - found
     if missing or not set(sinks) <= found:
         raise IncompleteArchiveError("the archive ends early")
@@ -99,20 +102,17 @@ def _members(source: Path) -> Iterator[tuple[str, IO[bytes]]]:
     """Name and content of each regular file.
 
     Raises:
-        IncompleteArchiveError: It is no whole archive, or a file in it is larger than any model.
+        IncompleteArchiveError: A file is larger than any model.
     """
-    try:
-        with tarfile.open(source, "r:") as archive:
-            for member in archive:
-                if not member.isreg():
-                    continue
-                if member.size > _MAX_OUTPUT_BYTES and member.name.startswith(OUTPUT_FOLDER):
-                    raise IncompleteArchiveError(f"{member.name} is larger than any model")
-                content = archive.extractfile(member)
-                assert content is not None, "a regular file has content"
-                yield member.name, content
-    except (tarfile.TarError, EOFError) as error:
-        raise IncompleteArchiveError(str(error)) from error
+    with tarfile.open(source, "r:") as archive:
+        for member in archive:
+            if not member.isreg():
+                continue
+            if member.size > _MAX_OUTPUT_BYTES and member.name.startswith(OUTPUT_FOLDER):
+                raise IncompleteArchiveError(f"{member.name} is larger than any model")
+            content = archive.extractfile(member)
+            assert content is not None, "a regular file has content"
+            yield member.name, content
 
 
 def _copy(source: IO[bytes], sinks: Sequence[Callable[[bytes], object]]) -> str:
