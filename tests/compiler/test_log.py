@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coralsmith.compiler import parse_log
-from coralsmith.compiler.log import parse_blocks, parse_size
+from coralsmith.compiler.log import LogReader, parse_blocks, parse_size, read_log
 
 VERSIONS = {"1.0.249710469", "2.0.291256449", "2.1.302470888", "14.1.317412892", "16.0.384591198"}
 
@@ -101,6 +101,141 @@ def test_one_block_for_each_segment():
     blocks = parse_blocks("Edge TPU Compiler version 15.0.340273435\n" + segment.format(7) + segment.format(9))
     assert [(block.compile_ms, block.operations_total) for block in blocks] == [(7, 7), (9, 9)]
     assert {block.version for block in blocks} == {"15.0.340273435"}
+
+
+# Formats of which there is no real output to read; written from what is known of them.
+
+VERSION_15 = """\
+Edge TPU Compiler version 15.0.340273435
+
+Model compiled successfully in 712 ms.
+
+Input model: ssd_int8.tflite
+Input size: 6.57MiB
+Output model: ssd_int8_edgetpu.tflite
+Output size: 6.70MiB
+On-chip memory used for caching model parameters: 6.52MiB
+On-chip memory remaining for caching model parameters: 1.20MiB
+Off-chip memory used for streaming uncached model parameters: 0.00B
+Number of Edge TPU subgraphs: 1
+Total number of operations: 113
+Operation log: ssd_int8_edgetpu.log
+
+Model successfully compiled but not all operations are supported by the Edge TPU. A percentage of the model will \
+instead run on the CPU, which is slower. If possible, consider updating your model to use only operations \
+supported by the Edge TPU. For details, visit g.co/coral/model-reqs.
+Number of operations that will run on Edge TPU: 110
+Number of operations that will run on CPU: 3
+See the operation log file for individual operation details.
+"""
+
+SEGMENT = """
+Model compiled successfully in {ms} ms.
+
+Input model: model.tflite
+Input size: 5.20MiB
+Output model: out/model_segment_{index}_of_2_edgetpu.tflite
+Output size: {size}
+On-chip memory used for caching model parameters: {used}
+On-chip memory remaining for caching model parameters: 1.02MiB
+Off-chip memory used for streaming uncached model parameters: 0.00B
+Number of Edge TPU subgraphs: 1
+Total number of operations: {total}
+Operation log: out/model_segment_{index}_of_2_edgetpu.log
+See the operation log file for individual operation details.
+"""
+
+
+def test_version_15_without_the_table():
+    result = parse_log(VERSION_15)
+    assert (result.version, result.compile_ms, result.timeout_s) == ("15.0.340273435", 712, None)
+    assert (result.on_chip_used_bytes, result.streamed_bytes) == (round(6.52 * 1024**2), 0)
+    assert result.on_chip_remaining_bytes == round(1.20 * 1024**2)
+    assert (result.operations_total, result.operations_edgetpu, result.operations_cpu) == (113, 110, 3)
+    assert result.operations == [] and result.unrecognised == []
+
+
+def test_segments_are_blocks_with_figures_of_their_own():
+    text = "Edge TPU Compiler version 16.0.384591198\nStarted a compilation timeout timer of 180 seconds.\n"
+    text += SEGMENT.format(index=0, ms=900, size="6.51MiB", used="6.02MiB", total=84)
+    text += SEGMENT.format(index=1, ms=40, size="512.00KiB", used="400.00KiB", total=12)
+    text += "Compilation child process completed within timeout period.\nCompilation succeeded! \n"
+    first, second = parse_blocks(text)
+    assert (first.output_path, second.output_path) == (
+        "out/model_segment_0_of_2_edgetpu.tflite",
+        "out/model_segment_1_of_2_edgetpu.tflite",
+    )
+    assert (first.operations_total, second.operations_total) == (84, 12)
+    assert (first.output_bytes, second.output_bytes) == (round(6.51 * 1024**2), 512 * 1024)
+    assert (first.on_chip_used_bytes, second.on_chip_used_bytes) == (round(6.02 * 1024**2), 400 * 1024)
+    assert second.succeeded is True and first.unrecognised == second.unrecognised == []
+
+
+@pytest.mark.parametrize(
+    ("text", "foreign"),
+    [
+        ("Invalid model: m.tflite\nModel not quantized", 2),
+        ("Internal compiler error. Aborting! ", 1),
+        (
+            "Compilation failed: Compilation failed due to large activation tensors in model.\n"
+            "Compilation failed! ",
+            1,
+        ),
+        ("Segmentation fault (core dumped)", 1),
+    ],
+)
+def test_of_a_failure_every_word_is_kept(text, foreign):
+    result = parse_log(f"Edge TPU Compiler version 16.0.384591198\n{text}\n")
+    assert len(result.unrecognised) == foreign and result.operations == []
+    assert result.succeeded is (False if "Compilation failed!" in text else None)
+
+
+# Reading piece by piece.
+
+
+@given(st.lists(st.integers(1, 400), min_size=1))
+def test_the_pieces_in_which_the_text_comes_do_not_matter(lengths):
+    content, reader, start = (VERSION_15 + DELEGATE_SEARCH).encode(), LogReader(), 0
+    for length in lengths:
+        reader.feed(content[start : start + length])
+        start += length
+    reader.feed(content[start:])
+    assert reader.blocks() == parse_blocks(VERSION_15 + DELEGATE_SEARCH)
+
+
+@pytest.mark.parametrize("text", [b"caf\xc3\xa9\n", b"\xff\xfe broken\n", b"no end", b"\r\n\r\n", b""])
+def test_bytes_are_read_like_text(text):
+    reader = LogReader()
+    for byte in text:
+        reader.feed(bytes([byte]))
+    assert reader.blocks() == parse_blocks(text.decode("utf-8", errors="replace"))
+
+
+def test_a_file_of_100_mb_is_read_in_bounded_memory(tmp_path):
+    path = tmp_path / "huge.log"
+    with path.open("wb") as stream:
+        for _ in range(100):
+            stream.write((b"WARNING: " + b"x" * 9_990 + b"\n") * 100)
+        stream.write(VERSION_15.encode())
+    assert path.stat().st_size > 100_000_000
+    tracemalloc.start()
+    result = read_log(path)[-1]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (result.operations_total, result.truncated) == (113, True)
+    assert peak < 24_000_000
+
+
+def test_blocks_without_end_cost_bounded_memory():
+    reader = LogReader()
+    tracemalloc.start()
+    for index in range(3000):
+        reader.feed(f"Try to compile segment with {index} ops\n".encode() + b"ERROR: " + b"y" * 20_000 + b"\n")
+    blocks = reader.blocks()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert blocks[-1].attempted_operations == 2999 and blocks[-1].truncated
+    assert len(blocks) <= 1000 and peak < 64_000_000
 
 
 def test_errors_between_the_lines_are_kept_in_order():

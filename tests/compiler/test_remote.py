@@ -12,18 +12,25 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
 
+import coralsmith
 from coralsmith.compiler.options import CompilerOptions
 from coralsmith.compiler.place import private_folder, work_folder
 from coralsmith.compiler.remote import RemoteCompiler
 from coralsmith.compiler.run import Compilation, compile_model
+from coralsmith.edgetpu.statuses import MAPPED
 from coralsmith.errors import CompilerError, UsageError
+from coralsmith.graph.reader import read_tflite
+from coralsmith.graph.writer import serialize_for_interpreter
+from tests.compiler.breaking_stand_in import package_of, with_packages
 from tests.compiler.conftest import Behave, behaviour_of, errors, write_stand_in
 from tests.compiler.ssh_server import HOST, NoServerError, SshServer, ssh_server
 from tests.compiler.test_run import ends
+from tests.tiny_detector import write_photos, write_tiny_detector
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +98,7 @@ def test_a_model_goes_there_and_the_compilers_own_bytes_come_back(run, pair, ser
     assert is_clean(server)
 
 
+@pytest.mark.slow
 def test_what_it_is_is_asked_over_there(remote, over_there, server):
     over_there("success")
     assert remote.identity.version == "16.0.384591198"
@@ -110,6 +118,7 @@ def test_a_line_break_in_an_argument_is_refused(remote, tmp_path):
         remote.execute(work_folder(parent), ["-i", "a\nb"], 10)
 
 
+@pytest.mark.slow
 def test_names_of_files_stay_at_home(remote, over_there, pair, server, tmp_path):
     over_there("success")
     model = tmp_path / "it's $(touch pwned); -rf \n.tflite"
@@ -118,6 +127,7 @@ def test_names_of_files_stay_at_home(remote, over_there, pair, server, tmp_path)
     assert not list(server.home.rglob("pwned"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scenario", "rule"),
     [
@@ -134,6 +144,7 @@ def test_failures_over_there_are_told_apart(run, server, tmp_path, scenario, rul
     assert is_clean(server)
 
 
+@pytest.mark.slow
 def test_a_hang_ends_over_there_at_the_time_limit(run, server):
     assert errors(run("hang", timeout_s=1.0)) == ["compiler-timeout"]
     assert ends(int((server.home / "bin" / "state" / "child").read_text()))
@@ -237,6 +248,7 @@ def test_a_disk_that_fills_up_while_compiling_is_told(run, server, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_several_runs_at_once_do_not_meet(remote, over_there, pair, server, tmp_path):
     over_there("success")
     done: list[Compilation] = []
@@ -253,6 +265,7 @@ def test_several_runs_at_once_do_not_meet(remote, over_there, pair, server, tmp_
     assert is_clean(server)
 
 
+@pytest.mark.slow
 def test_folders_of_runs_long_dead_are_removed(run, server):
     old, young = server.temporary / "coralsmith-old", server.temporary / "coralsmith-young"
     for folder in (old, young):
@@ -264,6 +277,7 @@ def test_folders_of_runs_long_dead_are_removed(run, server):
     young.rmdir()
 
 
+@pytest.mark.slow
 def test_a_machine_without_the_compiler_says_so(run, server):
     hidden = server.program.rename(server.program.with_name("hidden"))
     try:
@@ -273,6 +287,23 @@ def test_a_machine_without_the_compiler_says_so(run, server):
         hidden.rename(server.program)
 
 
+@pytest.mark.slow
+def test_convert_compiles_on_another_machine(server, over_there, pair, tmp_path):
+    model, photos = write_tiny_detector(tmp_path / "detector"), write_photos(tmp_path / "photos")
+    coralsmith.convert(model, photos, tmp_path / "int8", compiler="none")
+    graph = read_tflite(tmp_path / "int8" / "tiny_int8.tflite")
+    package = package_of(pair / "model_edgetpu.tflite")
+    output = tmp_path / "as if compiled.tflite"
+    output.write_bytes(serialize_for_interpreter(with_packages(graph, [(0, len(graph.ops))], package))[0])
+    counts = Counter(op.kind for op in graph.ops)
+    over_there("success", rows=[[kind, count, MAPPED] for kind, count in counts.items()], output=output)
+    report = coralsmith.convert(model, photos, tmp_path / "out", compiler=f"ssh:{HOST}")
+    assert (report.verdict.status, report.compiler.where) == ("compiled", f"ssh:{HOST}")
+    assert (tmp_path / "out" / "tiny_int8_edgetpu.tflite").read_bytes() == output.read_bytes()
+    assert is_clean(server)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("host", "said"), [("nobody-there", "Connection refused"), ("stranger", "Host key verification failed")]
 )

@@ -130,7 +130,7 @@ def _unknown_failure(output: str) -> Finding:
         reason=f"The compiler failed with a message not known to coralsmith:\n{text}"
         if text
         else "The compiler failed without a word.",
-        fix="Run the printed command by hand and see whether it fails again.",
+        fix="Run the compiler by hand on this model and see whether it fails again.",
         evidence="compiler output",
     )
 

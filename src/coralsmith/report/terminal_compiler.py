@@ -53,6 +53,8 @@ def print_compile(result: Compilation, *, verbose: bool = False, console: Consol
     _memory(console, log)
     attempts_table(console, result.attempts)
     findings(console, result.findings, verbose=verbose)
+    if result.model is None:
+        console.print(labelled(console, "\nCommand: ", " ".join(result.command)), soft_wrap=True)
     for model in result.models or filter(None, (result.model,)):
         console.print(labelled(console, "\nWritten: ", model), soft_wrap=True)
 
