@@ -32,13 +32,22 @@ def stand_in(tmp_path: Path) -> Path:
     return program
 
 
+# The version and the scenario "hang" (with a child, as version 16 has one) are answered by the shell, in no time.
+_LAUNCHER = """#!/bin/sh
+. {folder}/behaviour
+test "$*" = --version && echo "Edge TPU Compiler version ${{STAND_IN_VERSION:-16.0.384591198}}" && exit
+if test "$STAND_IN_SCENARIO" = hang; then
+    sleep 600 &
+    echo $! >{folder}/state/child
+    pwd >{folder}/state/started
+    wait
+fi
+exec "{python}" -I -S "{source}" "$@"
+"""
+
+
 def write_stand_in(program: Path) -> None:
-    program.write_text(
-        f"#!/bin/sh\n. {program.parent}/behaviour\n"
-        'test "$*" = --version && echo "Edge TPU Compiler version ${STAND_IN_VERSION:-16.0.384591198}" && exit\n'
-        f'exec "{sys.executable}" -I -S "{SOURCE}" "$@"\n',
-        "utf-8",
-    )
+    program.write_text(_LAUNCHER.format(folder=program.parent, python=sys.executable, source=SOURCE), "utf-8")
     program.chmod(0o755)
     program.with_name("behaviour").write_text("", "utf-8")
     program.with_name("state").mkdir(exist_ok=True)

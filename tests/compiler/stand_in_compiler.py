@@ -251,16 +251,6 @@ def killed_half_way(run: Run) -> int:
     return 0
 
 
-def hang(run: Run) -> int:
-    import subprocess
-
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    (Path(os.environ["STAND_IN_STATE"]) / "child").write_text(str(child.pid))
-    (Path(os.environ["STAND_IN_STATE"]) / "started").write_text(str(Path.cwd()))
-    time.sleep(600)
-    return 0
-
-
 def garbage(run: Run) -> int:
     block = bytes(range(256)) * 4096
     for _ in range(6):

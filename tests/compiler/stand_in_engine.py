@@ -28,10 +28,14 @@ def run(arguments: list[str]) -> int:
     position = arguments.index(image)
     folder = value(arguments, "--volume").partition(":")[0]
     program = HOME / "bin" / value(arguments, "--entrypoint")
-    container = subprocess.Popen([program, *arguments[position + 1 :]], cwd=folder, start_new_session=True)
+    command = [program, *arguments[position + 1 :]]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    container = subprocess.Popen(command, cwd=folder, start_new_session=True, **pipes)
     (HOME / value(arguments, "--name")).write_text(str(container.pid))
-    code = container.wait()
-    return code if code >= 0 else 128 - code
+    stdout, stderr = container.communicate()
+    sys.stdout.buffer.write(stdout)
+    sys.stderr.buffer.write(stderr)
+    return container.returncode if container.returncode >= 0 else 128 - container.returncode
 
 
 def remove(arguments: list[str]) -> int:

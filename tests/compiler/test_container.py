@@ -112,7 +112,7 @@ def test_an_image_is_known_by_its_own_hash(home, behave):
 
 def test_a_hang_ends_with_its_container(home, behave, pair, tmp_path):
     behave("hang")
-    compilation = compile_in(IMAGE, pair, tmp_path / "out", timeout_s=1.5)
+    compilation = compile_in(IMAGE, pair, tmp_path / "out", timeout_s=4.0)
     assert errors(compilation) == ["compiler-timeout"]
     run, removal = calls(home)[-2:]
     assert removal == ["rm", "--force", run[3]]

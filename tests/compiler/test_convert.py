@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import coralsmith
+from coralsmith.cli import main
 from coralsmith.edgetpu.statuses import MAPPED
 from coralsmith.errors import CompilerError
 from coralsmith.graph.reader import read_tflite
@@ -52,11 +53,27 @@ def maps_the_detector(detector, pair, behave, tmp_path) -> Behave:
     return choose
 
 
-def command_line(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "coralsmith", *map(str, arguments)]
-    source = Path(coralsmith.__file__).parents[1]
-    environment = {**os.environ, "PYTHONPATH": str(source)}
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment)
+@dataclass(frozen=True)
+class Ended:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def command_line(tmp_path, monkeypatch, capsys) -> Callable[..., Ended]:
+    """The command line, run in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str | Path) -> Ended:
+        monkeypatch.setattr("sys.argv", ["coralsmith", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        shown = capsys.readouterr()
+        return Ended(int(end.value.code or 0), shown.out, shown.err)
+
+    return call
 
 
 def test_convert_compiles_where_it_is_told(detector, maps_the_detector, stand_in, tmp_path):
@@ -105,31 +122,35 @@ def test_convert_says_at_once_that_a_compiler_cannot_be_reached(detector, place,
     assert not (tmp_path / "out").exists()
 
 
-def test_the_command_shows_what_came_of_it(detector, maps_the_detector, stand_in, tmp_path):
+def test_the_command_shows_what_came_of_it(command_line, detector, maps_the_detector, stand_in, tmp_path):
     maps_the_detector("fails_twice")
-    done = command_line("compile", detector[2], "--compiler", stand_in, "--out", "my out", cwd=tmp_path)
+    done = command_line("compile", detector[2], "--compiler", stand_in, "--out", "my out")
     assert done.returncode == 0, done.stderr
     assert "operators run on the Edge TPU" in done.stdout and "the same again" in done.stdout
     assert "attempt 3, the same again:" in done.stderr
     assert (tmp_path / "my out" / "tiny_int8_edgetpu.tflite").is_file()
 
 
-def test_json_of_a_failure_is_one_document_with_the_attempts(detector, maps_the_detector, stand_in, tmp_path):
+def test_json_of_a_failure_is_one_document_with_the_attempts(
+    command_line, detector, maps_the_detector, stand_in, tmp_path
+):
     maps_the_detector("crash")
-    done = command_line("compile", detector[2], "--compiler", stand_in, "--attempts", "2", "--json", cwd=tmp_path)
+    done = command_line("compile", detector[2], "--compiler", stand_in, "--attempts", "2", "--json")
     document = json.loads(done.stdout)
     assert (done.returncode, document["model"]) == (1, None)
     assert [attempt["failure"] for attempt in document["attempts"]] == ["compiler-crash"] * 2
 
 
-def test_several_models_are_only_compiled_together_when_asked(detector, maps_the_detector, stand_in, tmp_path):
+def test_several_models_are_only_compiled_together_when_asked(
+    command_line, detector, maps_the_detector, stand_in, tmp_path
+):
     maps_the_detector("several_models")
     other = tmp_path / "other.tflite"
     other.write_bytes(detector[2].read_bytes())
     arguments = ["compile", detector[2], other, "--compiler", stand_in, "--out", tmp_path / "out"]
-    refused = command_line(*arguments, cwd=tmp_path)
+    refused = command_line(*arguments)
     assert refused.returncode == 2 and "--together" in refused.stderr
-    assert command_line(*arguments, "--together", cwd=tmp_path).returncode == 0
+    assert command_line(*arguments, "--together").returncode == 0
     assert sorted(path.name for path in (tmp_path / "out").glob("*.tflite")) == [
         "other_edgetpu.tflite",
         "tiny_int8_edgetpu.tflite",
@@ -137,16 +158,16 @@ def test_several_models_are_only_compiled_together_when_asked(detector, maps_the
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\x1c\x00\x00\x00TFL3 and nothing behind it"])
-def test_what_is_no_model_ends_with_2(content, stand_in, behave, tmp_path):
+def test_what_is_no_model_ends_with_2(command_line, content, stand_in, behave, tmp_path):
     behave("success")
     if content is not None:
         (tmp_path / "model.tflite").write_bytes(content)
-    done = command_line("compile", "model.tflite", "--compiler", stand_in, cwd=tmp_path)
+    done = command_line("compile", "model.tflite", "--compiler", stand_in)
     assert done.returncode == 2 and done.stderr.startswith(("Error:", "[")) and "Traceback" not in done.stderr
 
 
-def test_without_a_compiler_compile_ends_with_3_and_the_way_to_one(detector, tmp_path, monkeypatch):
+def test_without_a_compiler_compile_ends_with_3_and_the_way_to_one(command_line, detector, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    done = command_line("compile", detector[2], cwd=tmp_path)
+    done = command_line("compile", detector[2])
     assert done.returncode == 3
     assert "coralsmith doctor" in done.stderr and "edgetpu_compiler -s" in done.stderr

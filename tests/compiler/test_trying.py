@@ -64,7 +64,7 @@ def test_what_the_model_is_to_blame_for_is_not_tried_again(chain, package, tmp_p
     assert errors(done) == ["not-quantized"]
 
 
-@pytest.mark.parametrize("culprit", range(1, 20))
+@pytest.mark.parametrize("culprit", [1, 2, 7, 10, 18, 19])
 def test_version_16_searches_then_cuts_and_names_the_culprit(chain, package, tmp_path, culprit):
     compiler = BreakingStandIn(package, frozenset({f"conv_{culprit}"}))
     done = compile_model(chain, compiler, tmp_path / "out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,8 @@ def publish(outcome: Outcome, models: Sequence[Path], out_dir: Path) -> list[Pub
 
 def _write_all(sources: dict[Path, Path]) -> None:
     """Write every file under another name first, so that a full disk leaves all earlier results as they were."""
-    staged = {target: target.with_name(f"{PARTIAL_PREFIX}{target.name}") for target in sources}
+    token = secrets.token_hex(8)  # two processes may write the same results at once
+    staged = {target: target.with_name(f"{PARTIAL_PREFIX}{token}-{target.name}") for target in sources}
     try:
         for target, source in sources.items():
             write_atomically(staged[target], source.read_bytes())
