@@ -85,6 +85,7 @@ def ssh_server(home: Path) -> Iterator[SshServer]:
         (home / name).mkdir()
     for name in ("host_key", "user_key"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", home / name], check=True)
+    (home / "greeting").write_text("")
     (home / "sshd_config").write_text(_server_config(home, port))
     config = home / "ssh_config"
     config.write_text(_client_config(home, port))
@@ -117,7 +118,7 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 MaxStartups 100
-SetEnv EDGETPU_COMPILER={home}/bin/edgetpu_compiler TMPDIR={home}/tmp
+SetEnv EDGETPU_COMPILER={home}/bin/edgetpu_compiler TMPDIR={home}/tmp BASH_ENV={home}/greeting
 """
 
 

@@ -99,6 +99,17 @@ def test_a_model_goes_there_and_the_compilers_own_bytes_come_back(run, pair, ser
 
 
 @pytest.mark.slow
+def test_a_login_shell_that_greets_is_no_harm(run, remote, server):
+    greeting = server.home / "greeting"
+    greeting.write_text("echo Welcome to this machine; echo There is news >&2\n")
+    try:
+        assert remote.identity.version == "16.0.384591198"
+        assert run("success").succeeded
+    finally:
+        greeting.write_text("")
+
+
+@pytest.mark.slow
 def test_what_it_is_is_asked_over_there(remote, over_there, server):
     over_there("success")
     assert remote.identity.version == "16.0.384591198"

@@ -56,6 +56,16 @@ def test_everything_of_a_whole_archive_is_taken(folder, tmp_path):
     assert (folder / "out/model_edgetpu.tflite").read_bytes() == b"compiled"
 
 
+def test_what_stands_before_the_archive_is_passed_over(folder, tmp_path):
+    content = archive(tmp_path / "a.tar", GOOD).read_bytes()
+    (tmp_path / "a.tar").write_bytes(b"Welcome!\nmark\n" + content)
+    stdout, _, _ = unpack(tmp_path / "a.tar", folder, sums(GOOD), b"mark\n")
+    assert stdout.encode() == GOOD["stdout"]
+    assert (folder / "out/model_edgetpu.tflite").read_bytes() == b"compiled"
+    with pytest.raises(IncompleteArchiveError, match="did not begin"):
+        unpack(tmp_path / "a.tar", folder, sums(GOOD), b"other mark\n")
+
+
 @pytest.mark.parametrize("length", [0, 100, 512, 700, 1600, 2600])
 def test_an_archive_that_ends_early_is_refused(folder, tmp_path, length):
     whole = archive(tmp_path / "a.tar", GOOD).read_bytes()

@@ -7,13 +7,16 @@ import resource
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from coralsmith.compiled.package import read_compiled
 from coralsmith.compiler.local import LocalCompiler
 from coralsmith.compiler.options import CompilerOptions
 from coralsmith.compiler.run import compile_model
+from coralsmith.edgetpu.statuses import MAPPED
 from coralsmith.errors import CompilerError, InputError, OutputError, UnsupportedModelError, UsageError
 from coralsmith.findings import Finding
 from coralsmith.graph.reader import read_tflite
@@ -97,6 +100,25 @@ def test_options_become_arguments(run, stand_in):
 def test_only_version_16_has_a_timer_of_its_own(run, stand_in):
     run("success", variables={"version": "15.0.340273435"})
     assert "-t" not in arguments_seen(stand_in)
+
+
+@pytest.mark.slow
+def test_every_published_pair_is_accepted_and_every_cpu_operator_named(compiler, shared, behave, tmp_path):
+    """The stand-in hands out the real compiler's output, with a table counted in it."""
+    for folder in sorted((shared / "edgetpu" / "pairs").iterdir()):
+        source, output = read_tflite(folder / "model.tflite"), folder / "model_edgetpu.tflite"
+        on_cpu = Counter(op.kind for op in read_compiled(output).cpu_ops)
+        mapped = Counter(op.kind for op in source.ops) - on_cpu
+        rows = [[kind, count, MAPPED] for kind, count in mapped.items()]
+        rows += [[kind, count, "Operation not supported"] for kind, count in on_cpu.items()]
+        behave("success", rows=rows, output=output)
+        done = compile_model(folder / "model.tflite", compiler, tmp_path / folder.name)
+        assert done.succeeded and [attempt.step for attempt in done.attempts] == ["plain"], folder.name
+        assert done.model.read_bytes() == output.read_bytes()
+        assert Counter(finding.rule for finding in done.findings) == Counter(
+            {"operation-not-supported": on_cpu.total()} if on_cpu else {}
+        ), folder.name
+        assert None not in [finding.op for finding in done.findings]
 
 
 # Several files.

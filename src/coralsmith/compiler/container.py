@@ -29,6 +29,7 @@ _IMAGE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}")
 _MOUNT: Final = "/work"
 _PLATFORM: Final = "linux/amd64"  # the compiler exists for x86-64 only; elsewhere the engine emulates it
 _ENGINE_SECONDS: Final = 60.0
+_FETCH_SECONDS: Final = 900.0
 _SELINUX: Final = Path("/sys/fs/selinux/enforce")
 
 _NOT_REACHED: Final = "Is the engine running, and may you use it? `{engine} run --rm hello-world` tells."
@@ -61,7 +62,7 @@ class ContainerCompiler:
     @cached_property
     def identity(self) -> Identity:
         """Version, and the hash that the engine gives the image."""
-        version = ask_version(self)  # first, since it fetches an image that is not there yet
+        version = ask_version(self, _FETCH_SECONDS)  # first, since it fetches an image that is not there yet
         command = (self.engine, "image", "inspect", "--format", "{{.Id}}", self.image)
         answer = run_bounded(command, folder=Path.cwd(), timeout_s=_ENGINE_SECONDS)
         if answer.exit_code != 0:

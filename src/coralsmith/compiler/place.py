@@ -123,14 +123,14 @@ def is_plain(path: Path) -> bool:
     return _PLAIN.fullmatch(str(path)) is not None
 
 
-def ask_version(compiler: Compiler) -> str:
-    """What `edgetpu_compiler --version` says.
+def ask_version(compiler: Compiler, seconds: float = VERSION_SECONDS) -> str:
+    """What `edgetpu_compiler --version` says within some seconds.
 
     Raises:
         CompilerError: It does not start, or answers like no Edge TPU compiler.
     """
     with private_folder() as parent:
-        answer = compiler.execute(work_folder(parent), VERSION_ARGUMENTS, VERSION_SECONDS)
+        answer = compiler.execute(work_folder(parent), VERSION_ARGUMENTS, seconds)
     return version_in(answer, compiler.name)
 
 

@@ -45,6 +45,9 @@ _SSH: Final = (
     *("-o", "ConnectTimeout=15"),
     *("-o", "ServerAliveInterval=10"),
     *("-o", "ServerAliveCountMax=3"),
+    *("-o", "ClearAllForwardings=yes"),
+    *("-o", "RemoteCommand=none"),
+    *("-o", "ControlMaster=no"),  # a master that stays behind would hold our pipes open
     "--",
 )
 
@@ -104,7 +107,7 @@ class RemoteCompiler:
             pack(folder, arguments, upload)
             ended, trailer = self._converse(upload, download, timeout_s)
             upload.unlink()
-            stdout, stderr, blocks = unpack(download, folder, trailer.sums)
+            stdout, stderr, blocks = unpack(download, folder, trailer.sums, trailer.archive_mark)
             download.unlink()
         except IncompleteArchiveError as error:
             raise _cut(self.host, str(error)) from error

@@ -1,7 +1,8 @@
 # Runs the Edge TPU compiler once on the machine where it is. coralsmith sends, over standard input: three
 # assignments (token, size, limit), this text, and then `size` bytes of an archive; after that it holds the
-# connection open. Standard output is one archive: what the compiler printed and wrote. What there is to say about
-# the run itself goes to standard error, behind the token. No file name or argument is ever part of this text.
+# connection open. Standard output is one archive, behind a line with the token (a login shell may greet before):
+# what the compiler printed and wrote. What there is to say about the run itself goes to standard error, behind the
+# token too. No file name or argument is ever part of this text.
 set -u
 umask 077
 LC_ALL=C
@@ -62,4 +63,5 @@ watcher=
 
 sha256sum stdout stderr out/* 2>/dev/null | while IFS= read -r line; do say sum "$line"; done
 say end "$code" "$(free)"
+printf 'coralsmith-%s archive\n' "$token"
 tar -cf - stdout stderr out || exit 92

@@ -23,6 +23,7 @@ _SUMS: Final = "sums"
 _CHUNK: Final = 256 * 1024
 _OUTPUT: Final = re.compile(rf"{OUTPUT_FOLDER}/model_?\d*(_segment_\d+_of_\d+)?_edgetpu\.(tflite|log)")
 _MAX_OUTPUT_BYTES: Final = 1 << 30
+_MOST_GREETING: Final = 1 << 20  # of a login shell, before the archive begins
 
 
 class IncompleteArchiveError(Exception):
@@ -51,13 +52,16 @@ def pack(folder: Path, arguments: Sequence[str], target: Path) -> None:
             _add(archive, name, len(content), io.BytesIO(content))
 
 
-def unpack(source: Path, folder: Path, sums: Mapping[str, str]) -> tuple[str, str, list[CompileResult]]:
+def unpack(
+    source: Path, folder: Path, sums: Mapping[str, str], mark: bytes = b""
+) -> tuple[str, str, list[CompileResult]]:
     """Take the compiler's files out of an archive and read its standard output.
 
     Args:
         source: The archive that came.
         folder: Its subfolder `OUTPUT_FOLDER` receives the compiler's files.
         sums: SHA-256 of each file, by its name in the archive.
+        mark: What stands right before the archive.
 
     Returns:
         Excerpts of standard output and standard error, and all blocks of standard output.
@@ -73,7 +77,7 @@ def unpack(source: Path, folder: Path, sums: Mapping[str, str]) -> tuple[str, st
     }
     found = set()
     try:
-        for name, stream in _members(source):
+        for name, stream in _members(source, mark):
             if name in sinks:
                 digest = _copy(stream, sinks[name])
             elif _OUTPUT.fullmatch(name):
@@ -98,13 +102,22 @@ def _add(archive: tarfile.TarFile, name: str, size: int, content: IO[bytes]) -> 
     archive.addfile(member, content)
 
 
-def _members(source: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def _members(source: Path, mark: bytes) -> Iterator[tuple[str, IO[bytes]]]:
     """Name and content of each regular file.
 
     Raises:
-        IncompleteArchiveError: A file is larger than any model.
+        IncompleteArchiveError: There is no archive, or a file is larger than any model.
     """
-    with tarfile.open(source, "r:") as archive:
+    with source.open("rb") as stream:
+        start = stream.read(_MOST_GREETING).find(mark)
+        if start < 0:
+            raise IncompleteArchiveError("the archive did not begin")
+        stream.seek(start + len(mark))
+        yield from _members_from(stream)
+
+
+def _members_from(stream: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
+    with tarfile.open(fileobj=stream, mode="r:") as archive:
         for member in archive:
             if not member.isreg():
                 continue

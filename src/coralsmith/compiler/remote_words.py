@@ -38,14 +38,21 @@ class Trailer:
     """What the script said.
 
     Attributes:
+        token: The token of the run.
         words: The last line of each kind, without its first word.
         sums: SHA-256 of every file that it sends, by name.
         foreign: What else was on standard error: ssh's own words.
     """
 
+    token: str
     words: dict[str, str] = field(default_factory=dict)
     sums: dict[str, str] = field(default_factory=dict)
     foreign: str = ""
+
+    @property
+    def archive_mark(self) -> bytes:
+        """The line behind which the archive begins on standard output."""
+        return f"coralsmith-{self.token} archive\n".encode()
 
     @property
     def has_begun(self) -> bool:
@@ -88,7 +95,7 @@ class Trailer:
 
 def read_trailer(token: str, stderr: str) -> Trailer:
     """Tell the script's lines from all others."""
-    trailer = Trailer()
+    trailer = Trailer(token)
     start = f"coralsmith-{token} "
     foreign = []
     for line in stderr.splitlines():
