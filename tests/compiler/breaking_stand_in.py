@@ -74,7 +74,7 @@ class BreakingStandIn:
     def _part(self, folder: Path, graph: Graph, count: int) -> tuple[int, str]:
         if any(op.name in self.breaks for op in graph.ops[:count]):
             return 1, f"{self.failure}Compilation failed! \n"
-        return self._hand_out(folder, graph, [(0, count)])
+        return self.hand_out(folder, graph, [(0, count)])
 
     def _search(self, folder: Path, graph: Graph, step: int) -> tuple[int, str]:
         text = f"Searching for valid delegate with step {step}\n"
@@ -91,9 +91,9 @@ class BreakingStandIn:
     def _around(self, folder: Path, graph: Graph) -> tuple[int, str]:
         """Everything but the operators that break it, in several partitions."""
         (index,) = [i for i, op in enumerate(graph.ops) if op.name in self.breaks]
-        return self._hand_out(folder, graph, [(0, index), (index + 1, len(graph.ops))])
+        return self.hand_out(folder, graph, [(0, index), (index + 1, len(graph.ops))])
 
-    def _hand_out(self, folder: Path, graph: Graph, spans: list[tuple[int, int]]) -> tuple[int, str]:
+    def hand_out(self, folder: Path, graph: Graph, spans: list[tuple[int, int]]) -> tuple[int, str]:
         spans = [span for span in spans if span[0] < span[1]]
         content = serialize_for_interpreter(with_packages(graph, spans, self.package))[0]
         (folder / OUTPUT_FOLDER / "model_edgetpu.tflite").write_bytes(content)

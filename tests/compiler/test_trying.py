@@ -170,6 +170,28 @@ def test_signed_int8_is_compiled_for_a_later_runtime_and_that_is_said(chain, pac
     )
 
 
+def test_a_success_that_maps_less_than_foretold_is_not_taken_silently(chain, package, tmp_path):
+    def maps_twelve(_: int) -> tuple[int, str]:
+        model = read_tflite(compiler.folder / "model.tflite")
+        return compiler.hand_out(compiler.folder, model, [(0, 12)])
+
+    compiler = _Watched(package, before=maps_twelve)
+    done = compile_model(chain, compiler, tmp_path / "out")
+    assert done.succeeded and done.result.mapped == 12
+    fewer = finding(done, "fewer-mapped-than-predicted")
+    assert (fewer.severity, fewer.op) == ("warning", "conv_12")
+    assert "12" in fewer.reason and "20" in fewer.reason
+
+
+def test_no_prediction_is_made_for_older_versions(chain, package, tmp_path):
+    compiler = _Watched(package, version=V15)
+    compiler.before = lambda _: compiler.hand_out(
+        compiler.folder, read_tflite(compiler.folder / "model.tflite"), [(0, 12)]
+    )
+    done = compile_model(chain, compiler, tmp_path / "out")
+    assert "fewer-mapped-than-predicted" not in [one.rule for one in done.findings]
+
+
 class _Watched(BreakingStandIn):
     """Knows the folder of its present run."""
 

@@ -59,7 +59,7 @@ def test_every_attempt_is_shown_where_there_was_more_than_one() -> None:
     assert "at ssh:me@desk" in screen.words
     assert "# Tried Edge TPU Parts On chip Time Result" in screen.words
     assert "1 as asked 1 min 16 s large-activations" in screen.words
-    assert "2 cut after 40 40 of 56 1 66.0 KiB from cache taken operators" in screen.words
+    assert "2 cut after 40 40 of 56 1 66.0 KiB from cache taken" in screen.words
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -14,7 +14,7 @@ STEPS: Final[dict[Step, str]] = {
     "plain": "as asked",
     "again": "the same again",
     "min-runtime": "for runtime 13 and later",
-    "search": "the compiler's own search",
+    "search": "compiler's search",
     "cut": "cut",
     "subgraphs": "several partitions",
 }

@@ -158,7 +158,7 @@ def _ended_by_signal(number: int, said: str) -> list[Finding]:
             _failure(
                 "compiler-crash",
                 f"The compiler crashed ({name}).",
-                "Try again, without segments, or let it search.",
+                "Try without segments; use version 16.",
             ),
             *known,
         ]

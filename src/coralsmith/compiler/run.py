@@ -16,10 +16,10 @@ from coralsmith.compiler.options import CompilerOptions
 from coralsmith.compiler.place import Compiler, private_folder
 from coralsmith.compiler.publish import output_names, publish
 from coralsmith.compiler.single import Request, run_once
-from coralsmith.compiler.telling import explain_outcome, explain_trying
+from coralsmith.compiler.telling import explain_outcome, explain_trying, fewer_than_foretold
 from coralsmith.compiler.trying import DEFAULT_ATTEMPTS, try_to_compile
 from coralsmith.errors import UnsupportedModelError, UsageError
-from coralsmith.findings import Finding, has_errors
+from coralsmith.findings import Finding, gravest_first, has_errors
 from coralsmith.graph.model import Graph
 from coralsmith.graph.reader import read_tflite
 from coralsmith.progress import SILENT, Progress
@@ -114,7 +114,9 @@ def compile_model(
         version = compiler.identity.major
         tried = try_to_compile(request, run, memory, version, most_attempts=attempts, progress=progress)
         taken = (tried.chosen or tried.trials[0]).outcome
-        findings = [*explain_outcome(request, taken, version), *explain_trying(request, tried)]
+        findings = [*explain_trying(request, tried), *explain_outcome(request, taken)]
+        if tried.chosen is tried.trials[0]:  # what was cut or is in parts on purpose is no news
+            findings += fewer_than_foretold(request, taken, version)
         if memory.problem:
             findings.append(_not_remembered(memory.problem))
         if tried.chosen is not None and verifier is not None and len(models) == 1:
@@ -124,7 +126,7 @@ def compile_model(
         model=published[0].model if published else None,
         log=published[0].log if published else None,
         result=taken.result,
-        findings=findings,
+        findings=gravest_first(findings),
         command=taken.command,
         stdout=taken.stdout,
         stderr=taken.stderr,

@@ -21,14 +21,8 @@ _MOST_NAMED: Final = 8
 _MEASURED: Final = "measured on the runs of the compiler"
 
 
-def explain_outcome(request: Request, outcome: Outcome, version: int) -> list[Finding]:
-    """The findings of one outcome, tied to the source layers.
-
-    Args:
-        request: What was asked for.
-        outcome: What came of it.
-        version: The compiler's major version.
-    """
+def explain_outcome(request: Request, outcome: Outcome) -> list[Finding]:
+    """The findings of one outcome, tied to the source layers."""
     graph = request.graphs[0] if len(request.graphs) == 1 else None
     findings = locate_failures(outcome.findings, outcome.stderr + outcome.stdout, graph)
     if not outcome.succeeded:
@@ -36,7 +30,6 @@ def explain_outcome(request: Request, outcome: Outcome, version: int) -> list[Fi
     on_cpu = [_on_cpu(output) for output in outcome.outputs]
     if len(request.graphs) == 1:
         findings += explain_layers(outcome.result, graph, sorted(set().union(*on_cpu)))
-        findings += _fewer_than_foretold(request, outcome, set().union(*on_cpu), version)
     else:
         for output, names in zip(outcome.outputs, on_cpu, strict=True):
             findings += explain_layers(output.result, request.graphs[output.model], sorted(names))
@@ -46,6 +39,29 @@ def explain_outcome(request: Request, outcome: Outcome, version: int) -> list[Fi
 def explain_trying(request: Request, tried: Tried) -> list[Finding]:
     """What it means that the result is that of this attempt and not of the plain one."""
     return list(_about_trying(request, tried))
+
+
+def fewer_than_foretold(request: Request, outcome: Outcome, version: int) -> Iterator[Finding]:
+    """A finding where version 16, for which predictions are made, maps fewer operators of one whole model."""
+    graph = request.graphs[0]
+    if graph is None or len(outcome.outputs) != 1 or version < FIRST_WITH_SEARCH:
+        return
+    on_cpu = _on_cpu(outcome.outputs[0])
+    try:
+        report = check_graph(graph, min_runtime=request.options.min_runtime or NEWEST_RUNTIME)
+    except CoralsmithError:
+        return
+    missing = [fate.name for fate in report.ops if fate.target == "edgetpu" and fate.name in on_cpu]
+    if outcome.result.mapped < report.ops_edgetpu:
+        yield Finding(
+            "fewer-mapped-than-predicted",
+            "warning",
+            f"The compiler mapped {outcome.result.mapped} operators, the prediction was {report.ops_edgetpu}.",
+            "See the statuses of the operators; a report of this model helps to make the prediction better.",
+            op=missing[0] if missing else None,
+            measured=f"on the CPU: {_list(missing)}" if missing else None,
+            evidence="measured on the run; prediction of coralsmith check",
+        )
 
 
 def _about_trying(request: Request, tried: Tried) -> Iterator[Finding]:
@@ -80,28 +96,6 @@ def _about_trying(request: Request, tried: Tried) -> Iterator[Finding]:
 
 def _on_cpu(output: Output) -> set[str]:
     return {op.name for op in read_compiled(output.path).cpu_ops}
-
-
-def _fewer_than_foretold(request: Request, outcome: Outcome, on_cpu: set[str], version: int) -> Iterator[Finding]:
-    """The prediction is made for version 16; where the compiler maps less, somebody should look at it."""
-    graph = request.graphs[0]
-    if graph is None or version < FIRST_WITH_SEARCH:
-        return
-    try:
-        report = check_graph(graph, min_runtime=request.options.min_runtime or NEWEST_RUNTIME)
-    except CoralsmithError:
-        return
-    missing = [fate.name for fate in report.ops if fate.target == "edgetpu" and fate.name in on_cpu]
-    if outcome.result.mapped < report.ops_edgetpu:
-        yield Finding(
-            "fewer-mapped-than-predicted",
-            "warning",
-            f"The compiler mapped {outcome.result.mapped} operators, the prediction was {report.ops_edgetpu}.",
-            "See the statuses of the operators; a report of this model helps to make the prediction better.",
-            op=missing[0] if missing else None,
-            measured=f"on the CPU: {_list(missing)}" if missing else None,
-            evidence="measured on the run; prediction of coralsmith check",
-        )
 
 
 def _in_part(plain: Trial, chosen: Trial) -> Finding:

@@ -95,7 +95,7 @@ def _memory(console: Console, log: CompileResult) -> None:
     if log.on_chip_used_bytes is None:
         return
     console.print()
-    streamed = f"{wording.size(log.streamed_bytes)} streamed"
+    streamed = "" if log.streamed_bytes is None else f"{wording.size(log.streamed_bytes)} streamed"
     pairs_table(console, [("Parameters on chip", wording.size(log.on_chip_used_bytes), streamed)])
 
 
@@ -104,7 +104,7 @@ def _tried(attempt: Attempt) -> str:
 
     if attempt.operators is None:
         return STEPS[attempt.step]
-    return f"{STEPS[attempt.step]} after {wording.count(attempt.operators, 'operator')}"
+    return f"{STEPS[attempt.step]} after {attempt.operators}"
 
 
 def _figures(attempt: Attempt) -> tuple[str, str, str, str]:
