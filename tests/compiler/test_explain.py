@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from importlib.resources import files
+
 import pytest
 
+from coralsmith.compiler.attempts import STEPS
 from coralsmith.compiler.explain import explain_failure, explain_statuses
 from coralsmith.compiler.log import CompileResult, OperationCount, parse_log
-from coralsmith.edgetpu.rules import rule_book
+from coralsmith.edgetpu.rules import EVIDENCE_KINDS, rule_book
 
 
 def explain(kind: str, status: str):
@@ -121,6 +125,23 @@ def test_a_refused_version_names_the_operator_and_the_version():
         "ERROR: Registration failed.\nInvalid model: m.tflite\nModel could not be parsed"
     )
     assert (finding.rule, finding.op, finding.measured) == ("operation-version", "CONV_2D", "5")
+
+
+def test_all_evidence_is_of_a_known_kind():
+    messages = json.loads(files("coralsmith.compiler").joinpath("messages.json").read_text("utf-8"))
+    for entry in (*messages["statuses"], *messages["failures"]):
+        for part in entry["evidence"].split("; "):
+            assert part.partition(":")[0] in EVIDENCE_KINDS, entry["rule"]
+
+
+def test_what_may_help_belongs_to_failures_that_there_are():
+    messages = json.loads(files("coralsmith.compiler").joinpath("messages.json").read_text("utf-8"))
+    judged = {"compiler-killed", "compiler-timeout", "no-custom-operator", "nothing-mapped", "no-operator-table"}
+    judged |= {"stub-output", "output-disagrees", "output-missing", "unknown-compiler-failure"}
+    known = {entry["rule"] for entry in messages["failures"]} | judged
+    assert set(messages["remedies"]) | set(messages["passing"]) <= known
+    for steps in messages["remedies"].values():
+        assert set(steps) <= set(STEPS)
 
 
 def test_an_unknown_failure_is_shown_whole():

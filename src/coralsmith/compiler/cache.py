@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -19,8 +20,6 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import TypeAdapter
-
 from coralsmith.compiler.explain import is_steady
 from coralsmith.compiler.outcome import Outcome
 from coralsmith.compiler.place import Identity, work_folder
@@ -29,7 +28,6 @@ from coralsmith.graph.writer import PARTIAL_PREFIX
 
 _FORMAT: Final = 1  # to be raised when results are judged differently or kept in another form
 _MANIFEST: Final = "manifest.json"
-_OUTCOME: Final = TypeAdapter(Outcome)
 _MAX_MANIFEST: Final = 32 << 20
 _MAX_ENTRIES: Final = 512
 _MAX_BYTES: Final = 2 << 30
@@ -122,7 +120,7 @@ class CompilationCache:
             if hashlib.sha256(content).hexdigest() != sha256:
                 raise ValueError(f"{name} was changed")
             (folder / Path(name).name).write_bytes(content)
-        outcome = _OUTCOME.validate_python(document["outcome"])
+        outcome: Outcome = _adapter().validate_python(document["outcome"])
         outputs = tuple(
             dataclasses.replace(
                 output,
@@ -147,6 +145,14 @@ def default_cache_folder() -> Path | None:
     return base / "coralsmith" / "compiler"
 
 
+@functools.cache
+def _adapter() -> Any:
+    """Outcomes as JSON values and back; made when it is first needed, since that takes a while."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Outcome)
+
+
 def _write(folder: Path, key: str, outcome: Outcome) -> None:
     files = {}
     for output in outcome.outputs:
@@ -154,7 +160,7 @@ def _write(folder: Path, key: str, outcome: Outcome) -> None:
             content = path.read_bytes()
             (folder / path.name).write_bytes(content)
             files[path.name] = hashlib.sha256(content).hexdigest()
-    document = {"key": key, "files": files, "outcome": _OUTCOME.dump_python(outcome, mode="json")}
+    document = {"key": key, "files": files, "outcome": _adapter().dump_python(outcome, mode="json")}
     (folder / _MANIFEST).write_text(json.dumps(document), "utf-8")
 
 

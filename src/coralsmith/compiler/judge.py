@@ -171,4 +171,4 @@ def _stub(what: str) -> Finding:
 
 
 def _failure(rule: str, reason: str, fix: str) -> Finding:
-    return Finding(rule, "error", reason, fix, evidence="measured on the run")
+    return Finding(rule, "error", reason, fix, evidence="compiler output: this run and its files")

@@ -173,5 +173,5 @@ def _not_remembered(problem: str) -> Finding:
         "info",
         f"The result could not be kept for later runs: {problem}.",
         "Name another folder with --cache.",
-        evidence="measured on the run",
+        evidence="documented: message of the operating system",
     )

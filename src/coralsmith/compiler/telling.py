@@ -18,7 +18,7 @@ from coralsmith.errors import CoralsmithError
 from coralsmith.findings import Finding
 
 _MOST_NAMED: Final = 8
-_MEASURED: Final = "measured on the runs of the compiler"
+_MEASURED: Final = "compiler output: the attempts of this run"
 
 
 def explain_outcome(request: Request, outcome: Outcome) -> list[Finding]:
@@ -60,7 +60,7 @@ def fewer_than_foretold(request: Request, outcome: Outcome, version: int) -> Ite
             "See the statuses of the operators; a report of this model helps to make the prediction better.",
             op=missing[0] if missing else None,
             measured=f"on the CPU: {_list(missing)}" if missing else None,
-            evidence="measured on the run; prediction of coralsmith check",
+            evidence="compiler output: this run, against coralsmith check",
         )
 
 
@@ -128,7 +128,7 @@ def _culprit(plain: Trial, suspects: Sequence[str]) -> Iterator[Finding]:
         first.fix if first else "",
         op=suspects[0],
         measured=None if one else f"one of {len(suspects)}: {_list(suspects)}",
-        evidence=f"{_MEASURED}: bisection",
+        evidence=f"{_MEASURED}, by bisection",
     )
 
 
@@ -138,7 +138,7 @@ def _at_random(plain: Trial, chosen: Trial) -> Finding:
         "info",
         f"The compiler failed on the same input before ({plain.attempt.failure}) and then compiled it.",
         measured=f"compiled after {chosen.attempt.seconds:.0f} s",
-        evidence=f"{_MEASURED}; known of versions up to 15 (google-coral/edgetpu #206, #211)",
+        evidence=f"{_MEASURED}; reported: of versions up to 15 (google-coral/edgetpu #206, #211)",
     )
 
 
@@ -151,7 +151,7 @@ def _later_runtime(request: Request) -> Finding:
         "Install runtime 13 or later on the device, or convert with --io uint8.",
         measured="runtime 13",
         limit=None if asked is None else f"runtime {asked}",
-        evidence=f"{_MEASURED}; google-coral/edgetpu #222, #358",
+        evidence=f"{_MEASURED}; compiler log: google-coral/edgetpu #222, #358",
     )
 
 
@@ -163,7 +163,7 @@ def _several_partitions(chosen: Trial, *, asked: bool) -> Finding:
         "ten times slower than one part.",
         "Measure it on the device before you use it; repair the first operator that stays on the CPU.",
         measured=f"{chosen.attempt.partitions} partitions",
-        evidence="one user's report: google-coral/edgetpu #342",
+        evidence="reported: google-coral/edgetpu #342",
     )
 
 
@@ -174,7 +174,7 @@ def _segments_belong_together(segments: int) -> Finding:
         "The segments of one split share a caching token and on-chip addresses.",
         f"Run them on {segments} Edge TPUs, one segment each; never take turns with them on one Edge TPU.",
         measured=f"{segments} segments",
-        evidence="compiled pipelines published by Coral",
+        evidence="measured on pairs: the two segments of an SSD that Coral published",
     )
 
 
