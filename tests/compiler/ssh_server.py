@@ -30,11 +30,13 @@ class SshServer:
         home: Folder with everything about it; `tmp` in it is the server's folder for temporary files.
         process: The daemon.
         config: The client's configuration, which knows the server as `HOST`.
+        port: Its port on 127.0.0.1.
     """
 
     home: Path
     process: subprocess.Popen[bytes]
     config: Path
+    port: int
 
     @property
     def temporary(self) -> Path:
@@ -95,7 +97,7 @@ def ssh_server(home: Path) -> Iterator[SshServer]:
         Path("/run/sshd").mkdir(exist_ok=True)  # which a service would have made at the start of the machine
     with (home / "sshd.log").open("wb") as log:
         process = subprocess.Popen([sshd, "-D", "-e", "-f", home / "sshd_config"], stderr=log)
-    server = SshServer(home, process, config)
+    server = SshServer(home, process, config, port)
     try:
         _wait_for(port, process, home / "sshd.log")
         yield server
@@ -124,15 +126,16 @@ SetEnv EDGETPU_COMPILER={home}/bin/edgetpu_compiler TMPDIR={home}/tmp BASH_ENV={
 
 def _client_config(home: Path, port: int) -> str:
     return f"""
-Host {HOST}
+Host 127.0.0.1 {HOST}
     HostName 127.0.0.1
-    Port {port}
     User {getpass.getuser()}
     IdentityFile {home}/user_key
     IdentitiesOnly yes
     UserKnownHostsFile {home}/known_hosts
     GlobalKnownHostsFile /dev/null
     StrictHostKeyChecking yes
+Host {HOST}
+    Port {port}
 Host stranger
     HostName 127.0.0.1
     Port {port}

@@ -5,6 +5,7 @@ What runs there is the stand-in that speaks the compiler's format.
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import os
 import signal
@@ -107,6 +108,15 @@ def test_a_login_shell_that_greets_is_no_harm(run, remote, server):
         assert run("success").succeeded
     finally:
         greeting.write_text("")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["{user}@127.0.0.1:{port}", "//{user}@127.0.0.1:{port}"])
+def test_a_port_may_stand_behind_the_address(server, over_there, pair, tmp_path, form):
+    over_there("success")
+    host = form.format(user=getpass.getuser(), port=server.port)
+    done = compile_model(pair / "model.tflite", RemoteCompiler(host, "option"), tmp_path / "out")
+    assert done.succeeded and done.compiler == f"ssh:{host}"
 
 
 @pytest.mark.slow

@@ -204,6 +204,18 @@ def folder_of(compiler: _Watched) -> Path:
     return compiler.folder / "out"
 
 
+def test_a_result_for_a_later_runtime_than_asked_is_said(chain, package, tmp_path):
+    """The published package, of compiler 16 without -m, needs runtime 14."""
+    compiler = BreakingStandIn(package)
+    done = compile_model(chain, compiler, tmp_path / "out", options=CompilerOptions(min_runtime=13))
+    newer = finding(done, "newer-runtime-than-asked")
+    assert (newer.severity, newer.measured, newer.limit) == ("warning", "runtime 14", "runtime 13")
+    done = compile_model(
+        chain, BreakingStandIn(package), tmp_path / "out", options=CompilerOptions(min_runtime=14)
+    )
+    assert done.findings == []
+
+
 def test_segments_are_not_cut_into_parts(chain, package, tmp_path):
     compiler = BreakingStandIn(package, frozenset({"conv_3"}))
     done = compile_model(chain, compiler, tmp_path / "out", options=CompilerOptions(segments=2))

@@ -44,7 +44,7 @@ def explain_layers(result: CompileResult, source: Graph | None, on_cpu: Sequence
         A finding for each layer; one for the whole row of the table where its layers are not known.
     """
     rows = [row for row in result.operations if not row.is_mapped]
-    if source is None:
+    if source is None or not rows:
         return [explain_row(row) for row in rows]
     kept = None if on_cpu is None else set(on_cpu)
     waiting = [op for op in source.ops if kept is None or op.name in kept]

@@ -39,6 +39,8 @@ _DESTINATION: Final = re.compile(
     r"(//)?([A-Za-z0-9._][A-Za-z0-9._+\\@-]{0,100}@)?[A-Za-z0-9._:\[][A-Za-z0-9._:%\[\]-]{0,253}"
 )
 
+_WITH_PORT: Final = re.compile(r"[^:]+:\d{1,5}")
+
 _SSH: Final = (
     *("ssh", "-T", "-a", "-x"),
     *("-o", "BatchMode=yes"),
@@ -78,7 +80,7 @@ class RemoteCompiler:
     """A compiler on another machine.
 
     Attributes:
-        host: The destination as ssh takes it: "[USER@]HOST", or "//[USER@]HOST:PORT".
+        host: The destination: "[USER@]HOST", "[USER@]HOST:PORT" or "//[USER@]HOST:PORT".
         found_by: How it was found.
     """
 
@@ -170,7 +172,10 @@ def find_remote(host: str, found_by: str) -> RemoteCompiler:
 
 
 def _destination(host: str) -> str:
-    return f"ssh:{host}" if host.startswith("//") else host
+    """What ssh is given: an address with a port as a URI, all else as it is."""
+    if host.startswith("//"):
+        return f"ssh:{host}"
+    return f"ssh://{host}" if _WITH_PORT.fullmatch(host) else host
 
 
 def _script() -> str:

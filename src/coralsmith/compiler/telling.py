@@ -27,6 +27,7 @@ def explain_outcome(request: Request, outcome: Outcome) -> list[Finding]:
     findings = locate_failures(outcome.findings, outcome.stderr + outcome.stdout, graph)
     if not outcome.succeeded:
         return [*findings, *explain_layers(outcome.result, graph, None)]
+    findings += _later_runtime_than_asked(request, outcome)
     on_cpu = [_on_cpu(output) for output in outcome.outputs]
     if len(request.graphs) == 1:
         findings += explain_layers(outcome.result, graph, sorted(set().union(*on_cpu)))
@@ -96,6 +97,24 @@ def _about_trying(request: Request, tried: Tried) -> Iterator[Finding]:
 
 def _on_cpu(output: Output) -> set[str]:
     return {op.name for op in read_compiled(output.path).cpu_ops}
+
+
+def _later_runtime_than_asked(request: Request, outcome: Outcome) -> Iterator[Finding]:
+    """The package says which runtime it needs; a device with an older one refuses it."""
+    asked = request.options.min_runtime
+    needed = max(
+        package.min_runtime for output in outcome.outputs for package in read_compiled(output.path).packages
+    )
+    if asked is not None and needed > asked:
+        yield Finding(
+            "newer-runtime-than-asked",
+            "warning",
+            f"The compiled model needs Edge TPU runtime {needed}, although {asked} was asked for.",
+            "Install that runtime on the device, or use an older compiler.",
+            measured=f"runtime {needed}",
+            limit=f"runtime {asked}",
+            evidence="compiler output: this run and its files; documented: google-coral/edgetpu #435",
+        )
 
 
 def _in_part(plain: Trial, chosen: Trial) -> Finding:
