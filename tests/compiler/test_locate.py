@@ -69,6 +69,24 @@ def test_a_named_compiler_that_is_missing_is_an_error(by, monkeypatch, tmp_path)
     assert caught.value.exit_code == 3
 
 
+@pytest.mark.parametrize(
+    "name", ["./edgetpu_compiler", "edgetpu_compiler", "../bin/edgetpu_compiler", "~/bin/edgetpu_compiler"]
+)
+def test_a_relative_path_and_the_home_folder_work(name, stand_in, tmp_path, monkeypatch):
+    monkeypatch.chdir(stand_in.parent)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = find_compiler(name)
+    assert found.path.is_absolute() and found.path.samefile(stand_in)
+
+
+def test_a_program_on_the_path_comes_before_one_in_this_folder(stand_in, tmp_path, monkeypatch):
+    (tmp_path / "edgetpu_compiler").write_bytes(b"another")
+    (tmp_path / "edgetpu_compiler").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(stand_in.parent))
+    assert find_compiler("edgetpu_compiler").path == stand_in
+
+
 def test_a_file_that_may_not_be_executed_is_not_a_compiler(tmp_path):
     (tmp_path / "edgetpu_compiler").write_text("")
     with pytest.raises(CompilerError):

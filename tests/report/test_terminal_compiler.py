@@ -62,6 +62,15 @@ def test_every_attempt_is_shown_where_there_was_more_than_one() -> None:
     assert "2 cut after 40 40 of 56 1 66.0 KiB from cache taken" in screen.words
 
 
+def test_a_remembered_result_says_so() -> None:
+    screen = Screen()
+    done = replace(
+        compilation(Path("m_edgetpu.tflite"), []), attempts=(replace(CUT, step="plain", operators=None),)
+    )
+    print_compile(done, console=screen.console)
+    assert "edgetpu_compiler 16.0.384591198, remembered from an earlier run of 1.2 s" in screen.words
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_table_of_attempts_fits(width: int) -> None:
     screen = Screen(width=width)

@@ -92,7 +92,8 @@ def _named(choice: str, found_by: str, named_by: str) -> Compiler:
 
 
 def _executable(name: str, named_by: str) -> Path:
-    found = shutil.which(Path(name).expanduser())
+    path = Path(name).expanduser()
+    found = (shutil.which(name) if path.name == name else None) or shutil.which(path.absolute())
     if found is None:
         raise CompilerError(
             f"{named_by} names {name!r}, which is not there or may not be executed.",

@@ -211,10 +211,10 @@ def _explain(host: str, ended: ProcessResult, trailer: Trailer) -> CompilerError
         return _cut(host, trailer.foreign)
     if ended.exit_code is None:
         return CompilerError(f"{host} does not answer.", hint="Is the machine on, and the network up?")
-    said = trailer.foreign or "ssh said nothing."
+    said = (trailer.foreign or "ssh said nothing").rstrip(".")
     return CompilerError(
         f"{host} cannot be reached by ssh, or has no POSIX shell.",
-        hint=f"{said} `ssh {host}` must work without asking for a password or a host key.",
+        hint=f"{said}. `ssh {_destination(host)}` must work without asking for a password or a host key.",
     )
 
 

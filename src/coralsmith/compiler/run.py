@@ -24,6 +24,7 @@ from coralsmith.graph.model import Graph
 from coralsmith.graph.reader import read_tflite
 from coralsmith.progress import SILENT, Progress
 
+SCHEMA: Final = "coralsmith/compile/1"
 DEFAULT_TIMEOUT_S: Final = 600.0
 
 Verifier = Callable[[Path, Sequence[Path]], list[Finding]]
@@ -47,6 +48,7 @@ class Compilation:
         models: All compiled files: segments, or models that share the chip.
         compiler: Where the compiler is: a path, "docker:IMAGE", "ssh:HOST".
         attempts: Every attempt, in order.
+        schema: Name and version of this document.
     """
 
     model: Path | None
@@ -60,6 +62,7 @@ class Compilation:
     models: tuple[Path, ...] = ()
     compiler: str = ""
     attempts: tuple[Attempt, ...] = ()
+    schema: str = field(default=SCHEMA)
 
     @property
     def succeeded(self) -> bool:

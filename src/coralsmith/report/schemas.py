@@ -53,6 +53,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     from coralsmith.compiled.recovery.record import Decompilation
     from coralsmith.compiled.verification.report import SCHEMA as VERIFY
     from coralsmith.compiled.verification.report import VerifyReport
+    from coralsmith.compiler.run import SCHEMA as COMPILE
     from coralsmith.compiler.run import Compilation
     from coralsmith.detection.head_document import HeadDocument
     from coralsmith.findings import EXAMINATION_SCHEMA, Examination
@@ -66,7 +67,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     return {
         "report": report,
         "check": check,
-        "compile": _record(Compilation, "coralsmith compile --json"),
+        "compile": _record(Compilation, "coralsmith compile --json", COMPILE),
         "inspect": _record(Inspection, "coralsmith inspect --json", INSPECT),
         "verify": _record(VerifyReport, "coralsmith verify --json", VERIFY),
         "decompile": _record(Decompilation, "coralsmith decompile --json", DECOMPILE),

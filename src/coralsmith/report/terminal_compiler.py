@@ -34,7 +34,10 @@ def print_compile(result: Compilation, *, verbose: bool = False, console: Consol
     """What the real compiler did, explained."""
     console = console or Console(highlight=False, emoji=False)
     log = result.result
-    version = f"edgetpu_compiler {log.version or 'of unknown version'}, {wording.duration(result.seconds)}"
+    remembered = any(attempt.remembered and attempt.chosen for attempt in result.attempts)
+    time = f"remembered from an earlier run of {wording.duration(result.seconds)}"
+    time = time if remembered else wording.duration(result.seconds)
+    version = f"edgetpu_compiler {log.version or 'of unknown version'}, {time}"
     where = f"{version}\nat {result.compiler}" if ":" in result.compiler else version
     if result.model is None:
         headline(console, "Not compiled", where, name="compile", colour="red")
