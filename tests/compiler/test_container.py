@@ -110,6 +110,7 @@ def test_an_image_is_known_by_its_own_hash(home, behave):
     assert (identity.version, identity.fingerprint) == ("15.0.340273435", "sha256:0123abcd")
 
 
+@pytest.mark.slow
 def test_a_hang_ends_with_its_container(home, behave, pair, tmp_path):
     behave("hang")
     compilation = compile_in(IMAGE, pair, tmp_path / "out", timeout_s=4.0)

@@ -92,6 +92,7 @@ def test_convert_compiles_where_it_is_told(detector, maps_the_detector, stand_in
     assert len(list((stand_in.parent / "state").glob("run-*"))) == 2
 
 
+@pytest.mark.slow
 def test_convert_shows_the_attempts_that_it_took(detector, maps_the_detector, stand_in, tmp_path):
     maps_the_detector("fails_twice")
     model, photos, _ = detector
@@ -100,6 +101,7 @@ def test_convert_shows_the_attempts_that_it_took(detector, maps_the_detector, st
     assert "Every attempt to compile" in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_convert_is_blocked_where_the_compiler_fails(detector, maps_the_detector, stand_in, tmp_path):
     maps_the_detector("says", says="Invalid model: m\nModel not quantized")
     model, photos, _ = detector

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coralsmith.compiler.cuts import Bisection, count_before, cut_tensors
@@ -51,6 +51,7 @@ def test_every_cut_of_a_real_model_can_be_said(shared):
     assert [count for count in range(1, len(graph.ops)) if cut_tensors(graph, count) is None] == []
 
 
+@settings(max_examples=40)
 @given(st.integers(2, 60).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n - 1))))
 def test_bisection_names_the_operator_in_few_runs(case):
     length, culprit = case

@@ -251,6 +251,7 @@ def test_nothing_is_left_of_private_folders(run, tmp_path, monkeypatch):
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_two_processes_compile_the_same_model_at_once(compiler, pair, behave, tmp_path):
     behave("success")
     script = (
