@@ -34,7 +34,7 @@ def chain(tmp_path) -> Path:
 
 
 def steps(compilation: Compilation) -> list[str]:
-    return [attempt.step for attempt in compilation.attempts]
+    return ["again" if attempt.repetition else attempt.step for attempt in compilation.attempts]
 
 
 def finding(compilation: Compilation, rule: str):
@@ -102,6 +102,15 @@ def test_random_failures_do_not_mislead_the_bisection(chain, package, tmp_path):
     compiler.before = lambda number: INTERNAL_ERROR if number % 2 else None
     done = compile_model(chain, compiler, tmp_path / "out", attempts=60)
     assert finding(done, "breaks-the-compiler").op == "conv_7"
+
+
+def test_a_cut_that_compiles_at_the_second_try_is_still_a_cut(chain, package, tmp_path):
+    compiler = BreakingStandIn(package, frozenset({"conv_10"}), version=V15)
+    compiler.before = lambda number: INTERNAL_ERROR if number in (1, 3) else None
+    done = compile_model(chain, compiler, tmp_path / "out")
+    assert done.result.mapped == 10
+    rules = [one.rule for one in done.findings]
+    assert "compiled-in-part" in rules and "random-failure" not in rules
 
 
 def test_operators_in_front_that_never_map_are_not_blamed(tmp_path, package):
@@ -226,7 +235,7 @@ def test_segments_are_not_cut_into_parts(chain, package, tmp_path):
 
 
 def attempt(**changes) -> Trial:
-    plain = Attempt("plain", (), True, "", None, 10, 5, 1, 1000, 0, 1.0, remembered=False)
+    plain = Attempt("plain", 0, (), True, "", None, 10, 5, 1, 1000, 0, 1.0, remembered=False)
     return Trial(dataclasses.replace(plain, **changes), None)
 
 

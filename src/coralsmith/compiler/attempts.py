@@ -8,11 +8,10 @@ from typing import Final, Literal
 
 from coralsmith.compiler.outcome import Outcome
 
-Step = Literal["plain", "again", "min-runtime", "search", "cut", "subgraphs"]
+Step = Literal["plain", "min-runtime", "search", "cut", "subgraphs"]
 
-STEPS: Final[dict[Step, str]] = {
+_STEPS: Final[dict[Step, str]] = {
     "plain": "as asked",
-    "again": "the same again",
     "min-runtime": "for runtime 13 and later",
     "search": "compiler's search",
     "cut": "cut",
@@ -26,6 +25,7 @@ class Attempt:
 
     Attributes:
         step: What was tried.
+        repetition: How often the same was tried before, since it may fail at random.
         arguments: The compiler's arguments.
         succeeded: Whether it gave compiled models.
         failure: The rule of the first error where not.
@@ -41,6 +41,7 @@ class Attempt:
     """
 
     step: Step
+    repetition: int
     arguments: tuple[str, ...]
     succeeded: bool
     failure: str
@@ -54,6 +55,12 @@ class Attempt:
     remembered: bool
     chosen: bool = False
 
+    @property
+    def title(self) -> str:
+        """What was tried, in a few words."""
+        cut = "" if self.operators is None else f" after {self.operators}"
+        return f"{_STEPS[self.step]}{cut}{', again' if self.repetition else ''}"
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -64,12 +71,19 @@ class Trial:
 
 
 def record(
-    step: Step, arguments: tuple[str, ...], outcome: Outcome, *, operators: int | None, remembered: bool
+    step: Step,
+    repetition: int,
+    arguments: tuple[str, ...],
+    outcome: Outcome,
+    *,
+    operators: int | None,
+    remembered: bool,
 ) -> Trial:
     """The record of an outcome."""
     result = outcome.result
     attempt = Attempt(
         step=step,
+        repetition=repetition,
         arguments=arguments,
         succeeded=outcome.succeeded,
         failure=outcome.failure,

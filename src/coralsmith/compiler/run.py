@@ -118,7 +118,9 @@ def compile_model(
         tried = try_to_compile(request, run, memory, version, most_attempts=attempts, progress=progress)
         taken = (tried.chosen or tried.trials[0]).outcome
         findings = [*explain_trying(request, tried), *explain_outcome(request, taken)]
-        if tried.chosen is tried.trials[0]:  # what was cut or is in parts on purpose is no news
+        if (
+            tried.chosen is not None and tried.chosen.attempt.step == "plain"
+        ):  # what was cut or is in parts on purpose is no news
             findings += fewer_than_foretold(request, taken, version)
         if memory.problem:
             findings.append(_not_remembered(memory.problem))

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from coralsmith.compat.check import check_graph
-from coralsmith.compiled.package import read_compiled
+from coralsmith.compiled.package import CompiledModel, read_compiled
 from coralsmith.compiler.attempts import Trial
 from coralsmith.compiler.layers import explain_layers, locate_failures
 from coralsmith.compiler.options import FIRST_WITH_SEARCH
-from coralsmith.compiler.outcome import Outcome, Output
+from coralsmith.compiler.outcome import Outcome
 from coralsmith.compiler.single import Request
 from coralsmith.compiler.trying import Tried
 from coralsmith.edgetpu.support import NEWEST_RUNTIME
@@ -27,8 +27,9 @@ def explain_outcome(request: Request, outcome: Outcome) -> list[Finding]:
     findings = locate_failures(outcome.findings, outcome.stderr + outcome.stdout, graph)
     if not outcome.succeeded:
         return [*findings, *explain_layers(outcome.result, graph, None)]
-    findings += _later_runtime_than_asked(request, outcome)
-    on_cpu = [_on_cpu(output) for output in outcome.outputs]
+    compiled = [read_compiled(output.path) for output in outcome.outputs]
+    findings += _later_runtime_than_asked(request.options.min_runtime, compiled)
+    on_cpu = [{op.name for op in model.cpu_ops} for model in compiled]
     if len(request.graphs) == 1:
         findings += explain_layers(outcome.result, graph, sorted(set().union(*on_cpu)))
     else:
@@ -47,22 +48,23 @@ def fewer_than_foretold(request: Request, outcome: Outcome, version: int) -> Ite
     graph = request.graphs[0]
     if graph is None or len(outcome.outputs) != 1 or version < FIRST_WITH_SEARCH:
         return
-    on_cpu = _on_cpu(outcome.outputs[0])
     try:
         report = check_graph(graph, min_runtime=request.options.min_runtime or NEWEST_RUNTIME)
     except CoralsmithError:
         return
+    if outcome.result.mapped >= report.ops_edgetpu:
+        return
+    on_cpu = {op.name for op in read_compiled(outcome.outputs[0].path).cpu_ops}
     missing = [fate.name for fate in report.ops if fate.target == "edgetpu" and fate.name in on_cpu]
-    if outcome.result.mapped < report.ops_edgetpu:
-        yield Finding(
-            "fewer-mapped-than-predicted",
-            "warning",
-            f"The compiler mapped {outcome.result.mapped} operators, the prediction was {report.ops_edgetpu}.",
-            "See the statuses of the operators; a report of this model helps to make the prediction better.",
-            op=missing[0] if missing else None,
-            measured=f"on the CPU: {_list(missing)}" if missing else None,
-            evidence="compiler output: this run, against coralsmith check",
-        )
+    yield Finding(
+        "fewer-mapped-than-predicted",
+        "warning",
+        f"The compiler mapped {outcome.result.mapped} operators, the prediction was {report.ops_edgetpu}.",
+        "See the statuses of the operators; a report of this model helps to make the prediction better.",
+        op=missing[0] if missing else None,
+        measured=f"on the CPU: {_list(missing)}" if missing else None,
+        evidence="compiler output: this run, against coralsmith check",
+    )
 
 
 def _about_trying(request: Request, tried: Tried) -> Iterator[Finding]:
@@ -83,7 +85,7 @@ def _about_trying(request: Request, tried: Tried) -> Iterator[Finding]:
                 evidence=_MEASURED,
             )
         return
-    if chosen.attempt.step == "again":
+    if chosen.attempt.step == "plain":
         yield _at_random(plain, chosen)
     elif chosen.attempt.step == "min-runtime":
         yield _later_runtime(request)
@@ -95,16 +97,9 @@ def _about_trying(request: Request, tried: Tried) -> Iterator[Finding]:
         yield from _culprit(plain, tried.suspects)
 
 
-def _on_cpu(output: Output) -> set[str]:
-    return {op.name for op in read_compiled(output.path).cpu_ops}
-
-
-def _later_runtime_than_asked(request: Request, outcome: Outcome) -> Iterator[Finding]:
+def _later_runtime_than_asked(asked: int | None, compiled: Sequence[CompiledModel]) -> Iterator[Finding]:
     """The package says which runtime it needs; a device with an older one refuses it."""
-    asked = request.options.min_runtime
-    needed = max(
-        package.min_runtime for output in outcome.outputs for package in read_compiled(output.path).packages
-    )
+    needed = max(package.min_runtime for model in compiled for package in model.packages)
     if asked is not None and needed > asked:
         yield Finding(
             "newer-runtime-than-asked",

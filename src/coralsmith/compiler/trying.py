@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from coralsmith.compat.check import check_graph
-from coralsmith.compiler.attempts import STEPS, Step, Trial, best, record
+from coralsmith.compiler.attempts import Step, Trial, best, record
 from coralsmith.compiler.cache import CompilationCache
 from coralsmith.compiler.cuts import Bisection, count_before
 from coralsmith.compiler.explain import remedies
@@ -148,24 +148,24 @@ class _Trying:
 
     def _try(self, step: Step, options: CompilerOptions, *, operators: int | None = None) -> Trial | None:
         """Run the compiler, and again where such a failure was seen to be random; None where no run is left."""
-        trial = self._run_once(step, options, operators)
-        for _ in range(_RUNS_OF_THE_SAME - 1):
-            if trial is None or trial.attempt.succeeded or "again" not in remedies(trial.attempt.failure):
-                return trial
-            trial = self._run_once("again", options, operators) or trial
+        trial: Trial | None = None
+        for repetition in range(_RUNS_OF_THE_SAME):
+            if not self._may_go_on:
+                break
+            trial = self._run_once(step, repetition, options, operators)
+            if trial.attempt.succeeded or "again" not in remedies(trial.attempt.failure):
+                break
         return trial
 
-    def _run_once(self, step: Step, options: CompilerOptions, operators: int | None) -> Trial | None:
-        if not self._may_go_on:
-            return None
+    def _run_once(self, step: Step, repetition: int, options: CompilerOptions, operators: int | None) -> Trial:
         request = dataclasses.replace(self.request, options=options)
-        outcome = self._cache.load(request) if step != "again" else None
+        outcome = self._cache.load(request)
         remembered = outcome is not None
         if outcome is None:
             outcome = self._run(request)
             self._cache.store(request, outcome)
         arguments = options.arguments(request.names, request.timeout_s, self._version)
-        trial = record(step, arguments, outcome, operators=operators, remembered=remembered)
+        trial = record(step, repetition, arguments, outcome, operators=operators, remembered=remembered)
         self.trials.append(trial)
         self._tell(trial)
         return trial
@@ -179,9 +179,8 @@ class _Trying:
 
     def _tell(self, trial: Trial) -> None:
         attempt = trial.attempt
-        where = "" if attempt.operators is None else f" after {attempt.operators} operators"
         end = f"{attempt.mapped} operators on the Edge TPU" if attempt.succeeded else attempt.failure
-        self._progress.note(f"attempt {len(self.trials)}, {STEPS[attempt.step]}{where}: {end}")
+        self._progress.note(f"attempt {len(self.trials)}, {attempt.title}: {end}")
 
     def _runtime_may_help(self, outcome: Outcome) -> bool:
         asked = self.request.options.min_runtime

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coralsmith.compiler.attempts import STEPS, Attempt
+from coralsmith.compiler.attempts import Attempt
 from coralsmith.report import wording
 from coralsmith.report.document import ConversionReport
 from coralsmith.report.html_elements import Markup, basis_chip, element, joined, row, section, table
@@ -22,7 +22,6 @@ def attempts_section(report: ConversionReport) -> Markup | None:
 
 
 def _attempt(attempt: Attempt) -> Markup:
-    cut = "" if attempt.operators is None else f" after {wording.count(attempt.operators, 'operator')}"
     memory = "" if attempt.on_chip_bytes is None else wording.size(attempt.on_chip_bytes)
     figures = ("", "", "")
     if attempt.succeeded:
@@ -31,7 +30,7 @@ def _attempt(attempt: Attempt) -> Markup:
     time = "from the cache" if attempt.remembered else wording.duration(attempt.seconds)
     end = ("taken" if attempt.chosen else "compiles") if attempt.succeeded else attempt.failure
     return row(
-        element("th", f"{STEPS[attempt.step]}{cut}", scope="row"),
+        element("th", attempt.title, scope="row"),
         *(element("td", figure, class_="figure") for figure in (*figures, time)),
         element("td", end),
     )

@@ -74,7 +74,7 @@ def attempts_table(console: Console, attempts: Sequence[Attempt]) -> None:
     table.add_column("Time", justify="right", overflow="fold")
     table.add_column("Result", overflow="fold")
     for number, attempt in enumerate(attempts, 1):
-        table.add_row(str(number), safe(console, _tried(attempt)), *_figures(attempt), _end(console, attempt))
+        table.add_row(str(number), safe(console, attempt.title), *_figures(attempt), _end(console, attempt))
     console.print(table)
 
 
@@ -100,14 +100,6 @@ def _memory(console: Console, log: CompileResult) -> None:
     console.print()
     streamed = "" if log.streamed_bytes is None else f"{wording.size(log.streamed_bytes)} streamed"
     pairs_table(console, [("Parameters on chip", wording.size(log.on_chip_used_bytes), streamed)])
-
-
-def _tried(attempt: Attempt) -> str:
-    from coralsmith.compiler.attempts import STEPS
-
-    if attempt.operators is None:
-        return STEPS[attempt.step]
-    return f"{STEPS[attempt.step]} after {attempt.operators}"
 
 
 def _figures(attempt: Attempt) -> tuple[str, str, str, str]:
