@@ -228,7 +228,8 @@ def test_an_end_of_this_side_ends_the_other(server, over_there, pair, tmp_path, 
     )
     command = [sys.executable, "-c", script, str(pair / "model.tflite"), HOST, str(tmp_path / "out")]
     state = server.home / "bin" / "state"
-    client = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # what a killed process leaves there
+    client = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
     assert wait_until((state / "started").exists)
     client.send_signal(ending)
     client.wait(30)
