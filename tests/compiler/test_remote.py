@@ -8,6 +8,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import pytest
 import coralsmith
 from coralsmith.compiler.options import CompilerOptions
 from coralsmith.compiler.place import private_folder, work_folder
-from coralsmith.compiler.remote import RemoteCompiler
+from coralsmith.compiler.remote import LOGIN_LINE, RemoteCompiler
 from coralsmith.compiler.run import Compilation, compile_model
 from coralsmith.edgetpu.statuses import MAPPED
 from coralsmith.errors import CompilerError, UsageError
@@ -134,6 +135,19 @@ def test_arguments_arrive_to_the_letter(run, server):
     assert not list(server.home.rglob("pwned"))
 
 
+@pytest.mark.parametrize("shell", ["sh", "dash", "bash", "zsh", "ksh", "tcsh", "fish"])
+def test_any_login_shell_takes_the_one_line_that_it_is_given(shell):
+    """The line reads the script to the byte; what comes behind it is left for the script."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not on this machine")
+    script = "printf '%s ' \"it's\" '$HOME' \"`echo ok`\"\nhead -c 6 | tr a-z A-Z\n"
+    line = LOGIN_LINE.format(count=len(script))
+    done = subprocess.run(
+        [shell, "-c", line], input=f"{script}payload", capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "it's $HOME ok PAYLOA"
+
+
 def test_a_line_break_in_an_argument_is_refused(remote, tmp_path):
     with private_folder() as parent, pytest.raises(UsageError, match="line break"):
         remote.execute(work_folder(parent), ["-i", "a\nb"], 10)
@@ -222,7 +236,7 @@ def test_an_end_of_this_side_ends_the_other(server, over_there, pair, tmp_path, 
     over_there("hang")
     script = (
         "import sys; from pathlib import Path\n"
-        "from coralsmith.compiler.remote import RemoteCompiler\n"
+        "from coralsmith.compiler.remote import LOGIN_LINE, RemoteCompiler\n"
         "from coralsmith.compiler.run import compile_model\n"
         "compile_model(Path(sys.argv[1]), RemoteCompiler(sys.argv[2], 'option'), Path(sys.argv[3]))\n"
     )

@@ -54,7 +54,7 @@ _SSH: Final = (
 )
 
 # Reads the script, to the byte and no further, so that what follows it can be read by the script.
-_LOGIN_LINE: Final = "exec sh -c 'eval \"$(dd bs=1 count={count} 2>/dev/null)\"'"
+LOGIN_LINE: Final = "exec sh -c 'eval \"$(dd bs=1 count={count} 2>/dev/null)\"'"
 
 # Ends what is still there of a run and removes its folder, which is known by the run's token.
 _CLEANUP: Final = """
@@ -148,7 +148,7 @@ class RemoteCompiler:
         take: Callable[[bytes], None] | None = None,
     ) -> ProcessResult:
         content = script.encode()
-        command = (*_SSH, _destination(self.host), _LOGIN_LINE.format(count=len(content)))
+        command = (*_SSH, _destination(self.host), LOGIN_LINE.format(count=len(content)))
         return run_bounded(
             command, folder=Path.cwd(), timeout_s=timeout_s, stdin=_pieces(content, upload), take=take
         )
