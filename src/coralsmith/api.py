@@ -12,6 +12,7 @@ from PIL import Image
 from coralsmith.compiler.cache import default_cache_folder
 from coralsmith.compiler.locate import find_compiler, manual_command
 from coralsmith.compiler.options import CompilerOptions
+from coralsmith.compiler.proof import prove_origin
 from coralsmith.compiler.run import DEFAULT_TIMEOUT_S, Compilation, compile_model
 from coralsmith.compiler.trying import DEFAULT_ATTEMPTS
 from coralsmith.detect_images import detect_images
@@ -149,6 +150,7 @@ def compile(  # noqa: A001 - the command is called so, and so is its function
         timeout_s=timeout_s,
         attempts=attempts,
         cache=folder if resume else None,
+        verifier=prove_origin,
         progress=progress,
     )
 

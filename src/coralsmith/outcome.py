@@ -89,8 +89,17 @@ def _compiled(compilation: Compilation) -> Verdict:
     return Verdict(
         "compiled",
         f"Compiled: {record.mapped} of {total} operators run on the Edge TPU",
-        f"edgetpu_compiler {record.version} wrote {compilation.model.name}{_tail(record.unmapped or 0)}.",
+        f"edgetpu_compiler {record.version} wrote {compilation.model.name}{_tail(record.unmapped or 0)}."
+        f"{_proved(compilation)}",
         f"Copy {compilation.model.name} and labels.txt to the device.",
+    )
+
+
+def _proved(compilation: Compilation) -> str:
+    """How far it is proved that the compiled file was made from the int8 model."""
+    return "".join(
+        f" {origin.layers_exact} of its {origin.layers_total} layers were found in it to the bit."
+        for origin in compilation.origins
     )
 
 
@@ -186,4 +195,5 @@ def _compiler(compilation: Compilation | None) -> CompilerRecord:
         operations=tuple((row.kind, row.count, row.status) for row in result.operations),
         where=compilation.compiler,
         attempts=compilation.attempts,
+        origins=compilation.origins,
     )

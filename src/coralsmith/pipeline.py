@@ -17,6 +17,7 @@ from coralsmith.compat.report import CheckReport
 from coralsmith.compiler.cache import default_cache_folder
 from coralsmith.compiler.locate import find_compiler
 from coralsmith.compiler.options import CompilerOptions
+from coralsmith.compiler.proof import prove_origin
 from coralsmith.compiler.run import Compilation, compile_model
 from coralsmith.detection.feeding import model_input
 from coralsmith.detection.head import DetectionHead, InputSpec
@@ -281,6 +282,7 @@ class Conversion:
             options=CompilerOptions(min_runtime=runtime),
             timeout_s=self.recipe.compiler_timeout_s,
             attempts=self.recipe.compiler_attempts,
+            verifier=prove_origin,
             cache=default_cache_folder() if self.job.resume and not self.job.force else None,
             progress=self.progress,
         )

@@ -16,6 +16,7 @@ import pytest
 
 import coralsmith
 from coralsmith.cli import main
+from coralsmith.compiler.proof import prove_origin
 from coralsmith.edgetpu.statuses import MAPPED
 from coralsmith.errors import CompilerError
 from coralsmith.graph.reader import read_tflite
@@ -24,6 +25,8 @@ from coralsmith.report.plain import to_document
 from tests.compiler.breaking_stand_in import package_of, with_packages
 from tests.compiler.conftest import Behave
 from tests.tiny_detector import write_photos, write_tiny_detector
+
+pytestmark = pytest.mark.usefixtures("no_proof")
 
 CPU_STATUS = "Operation is working on an unsupported data type"
 
@@ -84,6 +87,7 @@ def test_convert_compiles_where_it_is_told(detector, maps_the_detector, stand_in
     assert report.compiler.where == str(stand_in)
     assert report.compiler.unmapped == 1 and [a.step for a in report.compiler.attempts] == ["plain"]
     assert (tmp_path / "out" / "tiny_int8_edgetpu.tflite").is_file()
+    assert "0 of its 0 layers were found in it" in report.verdict.text
     document = json.loads((tmp_path / "out" / "report.json").read_text())
     assert document["compiler"]["attempts"] == to_document(report.compiler.attempts)
     coralsmith.convert(model, photos, tmp_path / "out", compiler=str(stand_in))
@@ -173,3 +177,16 @@ def test_without_a_compiler_compile_ends_with_3_and_the_way_to_one(command_line,
     done = command_line("compile", detector[2])
     assert done.returncode == 3
     assert "coralsmith doctor" in done.stderr and "edgetpu_compiler -s" in done.stderr
+
+
+@pytest.mark.slow
+def test_convert_does_not_take_what_was_made_from_another_model(
+    detector, maps_the_detector, stand_in, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("coralsmith.pipeline.prove_origin", prove_origin)
+    maps_the_detector("success")
+    model, photos, _ = detector
+    report = coralsmith.convert(model, photos, tmp_path / "out", compiler=str(stand_in))
+    assert report.verdict.status == "blocked"
+    assert not (tmp_path / "out" / "tiny_int8_edgetpu.tflite").exists()
+    assert report.compiler.origins[0].verdict == "mismatch"

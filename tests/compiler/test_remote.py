@@ -324,7 +324,7 @@ def test_a_machine_without_the_compiler_says_so(run, server):
 
 
 @pytest.mark.slow
-def test_convert_compiles_on_another_machine(server, over_there, pair, tmp_path):
+def test_convert_compiles_on_another_machine(server, over_there, pair, tmp_path, no_proof):
     model, photos = write_tiny_detector(tmp_path / "detector"), write_photos(tmp_path / "photos")
     coralsmith.convert(model, photos, tmp_path / "int8", compiler="none")
     graph = read_tflite(tmp_path / "int8" / "tiny_int8.tflite")

@@ -15,11 +15,14 @@ import pytest
 from coralsmith.compiled.package import read_compiled
 from coralsmith.compiler.local import LocalCompiler
 from coralsmith.compiler.options import CompilerOptions
+from coralsmith.compiler.proof import Origin, prove_origin
 from coralsmith.compiler.run import compile_model
 from coralsmith.edgetpu.statuses import MAPPED
 from coralsmith.errors import CompilerError, InputError, OutputError, UnsupportedModelError, UsageError
 from coralsmith.findings import Finding
+from coralsmith.graph.model import Tensor
 from coralsmith.graph.reader import read_tflite
+from coralsmith.graph.writer import serialize_for_interpreter
 from tests.compiler.conftest import errors
 
 
@@ -112,13 +115,13 @@ def test_every_published_pair_is_accepted_and_every_cpu_operator_named(compiler,
         rows = [[kind, count, MAPPED] for kind, count in mapped.items()]
         rows += [[kind, count, "Operation not supported"] for kind, count in on_cpu.items()]
         behave("success", rows=rows, output=output)
-        done = compile_model(folder / "model.tflite", compiler, tmp_path / folder.name)
+        done = compile_model(folder / "model.tflite", compiler, tmp_path / folder.name, verifier=prove_origin)
+        assert done.origins[0].verdict in ("match", "unverified")
         assert done.succeeded and [attempt.step for attempt in done.attempts] == ["plain"], folder.name
         assert done.model.read_bytes() == output.read_bytes()
-        assert Counter(finding.rule for finding in done.findings) == Counter(
-            {"operation-not-supported": on_cpu.total()} if on_cpu else {}
-        ), folder.name
-        assert None not in [finding.op for finding in done.findings]
+        told = [finding for finding in done.findings if finding.rule != "origin-unproved"]
+        assert [finding.rule for finding in told] == ["operation-not-supported"] * on_cpu.total(), folder.name
+        assert None not in [finding.op for finding in told]
 
 
 # Several files.
@@ -203,13 +206,33 @@ def test_zero_mapped_also_explains_the_statuses_of_each_layer(run, pair):
 def test_a_verifier_has_the_last_word(run, pair, tmp_path):
     asked = []
 
-    def verifier(model, compiled):
-        asked.append((model, [path.read_bytes() for path in compiled]))
-        return [Finding("not-that-model", "error", "It was made from another model.")]
+    def verifier(source, compiled):
+        asked.append((len(source.ops), [len(model.packages) for _, model in compiled]))
+        return Origin("mismatch", 0, 1, (Finding("not-that-model", "error", "It was made from another model."),))
 
     compilation = run("success", verifier=verifier)
     assert errors(compilation) == ["not-that-model"]
-    assert asked == [(pair / "model.tflite", [(pair / "model_edgetpu.tflite").read_bytes()])]
+    assert asked == [(3, [1])]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_result_of_this_model_is_proved_to_be_that(run):
+    (origin,) = run("success", verifier=prove_origin).origins
+    assert (origin.verdict, origin.layers_exact, origin.layers_total) == ("match", 1, 1)
+
+
+def test_a_result_of_other_weights_is_not_taken(compiler, behave, pair, tmp_path):
+    behave("success")
+    graph = read_tflite(pair / "model.tflite")
+    (layer,) = [op for op in graph.ops if op.kind == "FULLY_CONNECTED"]
+    weights = layer.inputs[1]
+    changed = weights.data.copy()
+    changed[3, 5] ^= 1
+    layer.inputs[1] = Tensor.constant(weights.name, changed, weights.quant)
+    (tmp_path / "other.tflite").write_bytes(serialize_for_interpreter(graph)[0])
+    done = compile_model(tmp_path / "other.tflite", compiler, tmp_path / "out", verifier=prove_origin)
+    assert not done.succeeded and done.origins[0].verdict == "mismatch"
+    assert errors(done) == ["layer-mismatch"]
     assert not (tmp_path / "out").exists()
 
 

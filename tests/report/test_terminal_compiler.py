@@ -9,6 +9,7 @@ import pytest
 
 from coralsmith.compiler.attempts import Attempt
 from coralsmith.compiler.log import CompileResult, OperationCount
+from coralsmith.compiler.proof import Origin
 from coralsmith.compiler.run import Compilation
 from coralsmith.findings import Examination, Finding, MachineFact
 from coralsmith.report.html import render_html
@@ -69,6 +70,13 @@ def test_a_remembered_result_says_so() -> None:
     )
     print_compile(done, console=screen.console)
     assert "edgetpu_compiler 16.0.384591198, remembered from an earlier run of 1.2 s" in screen.words
+
+
+def test_how_far_the_origin_is_proved_is_shown() -> None:
+    screen = Screen()
+    done = replace(compilation(Path("m_edgetpu.tflite"), []), origins=(Origin("unverified", 29, 31),))
+    print_compile(done, console=screen.console)
+    assert "Layers found in it to the bit 29 of 31 the others are not proved" in screen.words
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from coralsmith.compiled.package import is_edgetpu_operator
+from coralsmith.compiled.package import is_edgetpu_operator, read_compiled
 from coralsmith.compiler.attempts import Attempt, with_choice
 from coralsmith.compiler.cache import CompilationCache
 from coralsmith.compiler.log import CompileResult
 from coralsmith.compiler.options import CompilerOptions
+from coralsmith.compiler.outcome import Outcome
 from coralsmith.compiler.place import Compiler, private_folder
+from coralsmith.compiler.proof import Origin, Verifier
 from coralsmith.compiler.publish import output_names, publish
 from coralsmith.compiler.single import Request, run_once
 from coralsmith.compiler.telling import explain_outcome, explain_trying, fewer_than_foretold
@@ -26,9 +28,6 @@ from coralsmith.progress import SILENT, Progress
 
 SCHEMA: Final = "coralsmith/compile/1"
 DEFAULT_TIMEOUT_S: Final = 600.0
-
-Verifier = Callable[[Path, Sequence[Path]], list[Finding]]
-"""Holds compiled models against the model that they were made from; errors are reasons not to take them."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,8 @@ class Compilation:
         models: All compiled files: segments, or models that share the chip.
         compiler: Where the compiler is: a path, "docker:IMAGE", "ssh:HOST".
         attempts: Every attempt, in order.
+        origins: For each model how far it is proved that its compiled files were made from it; empty where that
+            was not looked at.
         schema: Name and version of this document.
     """
 
@@ -62,6 +63,7 @@ class Compilation:
     models: tuple[Path, ...] = ()
     compiler: str = ""
     attempts: tuple[Attempt, ...] = ()
+    origins: tuple[Origin, ...] = ()
     schema: str = field(default=SCHEMA)
 
     @property
@@ -95,7 +97,7 @@ def compile_model(
         timeout_s: Seconds before one run of the compiler and its children are killed.
         attempts: Most runs of the compiler; 1 for the plain one alone.
         cache: Folder of remembered results; None to remember nothing.
-        verifier: Holds the best result against its model before it is taken.
+        verifier: Holds the best result against its model before it is taken; None to go without.
         progress: Told about every attempt.
 
     Returns:
@@ -124,8 +126,8 @@ def compile_model(
             findings += fewer_than_foretold(request, taken, version)
         if memory.problem:
             findings.append(_not_remembered(memory.problem))
-        if tried.chosen is not None and verifier is not None and len(models) == 1:
-            findings += verifier(models[0], [output.path for output in taken.outputs])
+        origins = [] if verifier is None else _prove(verifier, request, taken)
+        findings += [finding for origin in origins for finding in origin.findings]
         published = [] if has_errors(findings) else publish(taken, models, out_dir)
     return Compilation(
         model=published[0].model if published else None,
@@ -139,7 +141,18 @@ def compile_model(
         models=tuple(file.model for file in published),
         compiler=compiler.name,
         attempts=with_choice(tried.trials, tried.chosen),
+        origins=tuple(origins),
     )
+
+
+def _prove(verifier: Verifier, request: Request, outcome: Outcome) -> list[Origin]:
+    """Hold every model that could be read against the files made from it."""
+    origins = []
+    for index, graph in enumerate(request.graphs):
+        own = [output for output in outcome.outputs if output.model == index]
+        if graph is not None and own:
+            origins.append(verifier(graph, [(output.path.name, read_compiled(output.path)) for output in own]))
+    return origins
 
 
 def _require_sense(models: Sequence[Path], options: CompilerOptions, timeout_s: float, attempts: int) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from coralsmith.compiler.attempts import Attempt
+from coralsmith.compiler.proof import Origin
 from coralsmith.findings import Finding
 
 SCHEMA: Final = "coralsmith/report/1"
@@ -180,6 +181,7 @@ class CompilerRecord:
         operations: The compiler's table: kind, count, status.
         where: A path, "docker:IMAGE" or "ssh:HOST".
         attempts: Every attempt to compile, in order.
+        origins: How far it is proved that the compiled file was made from the int8 model.
     """
 
     ran: bool
@@ -192,6 +194,7 @@ class CompilerRecord:
     operations: tuple[tuple[str, int, str], ...] = ()
     where: str = ""
     attempts: tuple[Attempt, ...] = ()
+    origins: tuple[Origin, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,14 @@ from coralsmith.report.terminal_parts import (
 
 if TYPE_CHECKING:
     from coralsmith.compiler.attempts import Attempt
-    from coralsmith.compiler.log import CompileResult
     from coralsmith.compiler.run import Compilation
     from coralsmith.findings import Examination
 
+_ORIGINS: Final = {
+    "match": "made from this model",
+    "mismatch": "made from another model",
+    "unverified": "the others are not proved",
+}
 _STATES: Final = {"ok": ("✓", "ok", "green"), "fail": ("×", "x", "red"), "unknown": ("?", "?", "yellow")}
 
 
@@ -53,7 +57,7 @@ def print_compile(result: Compilation, *, verbose: bool = False, console: Consol
                 for _ in range(row.count)
             ),
         )
-    _memory(console, log)
+    _figures_of(console, result)
     attempts_table(console, result.attempts)
     findings(console, result.findings, verbose=verbose)
     if result.model is None:
@@ -94,12 +98,18 @@ def print_examination(found: Examination, *, verbose: bool = False, console: Con
     console.print(table)
 
 
-def _memory(console: Console, log: CompileResult) -> None:
-    if log.on_chip_used_bytes is None:
-        return
-    console.print()
-    streamed = "" if log.streamed_bytes is None else f"{wording.size(log.streamed_bytes)} streamed"
-    pairs_table(console, [("Parameters on chip", wording.size(log.on_chip_used_bytes), streamed)])
+def _figures_of(console: Console, result: Compilation) -> None:
+    """Memory, and how far it is proved what the compiled file was made from."""
+    log, rows = result.result, []
+    if log.on_chip_used_bytes is not None:
+        streamed = "" if log.streamed_bytes is None else f"{wording.size(log.streamed_bytes)} streamed"
+        rows.append(("Parameters on chip", wording.size(log.on_chip_used_bytes), streamed))
+    for origin in result.origins:
+        exact = f"{origin.layers_exact} of {origin.layers_total}"
+        rows.append(("Layers found in it to the bit", exact, _ORIGINS[origin.verdict]))
+    if rows:
+        console.print()
+        pairs_table(console, rows)
 
 
 def _figures(attempt: Attempt) -> tuple[str, str, str, str]:
