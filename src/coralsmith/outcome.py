@@ -14,7 +14,7 @@ from coralsmith.compiler.run import Compilation
 from coralsmith.detection.head import DetectionHead, InputSpec
 from coralsmith.findings import gravest_first
 from coralsmith.graph import Graph
-from coralsmith.pipeline import Conversion
+from coralsmith.pipeline import COMPILER_UNUSABLE, Conversion
 from coralsmith.report.document import (
     CompilerRecord,
     ConversionReport,
@@ -71,6 +71,8 @@ def verdict(run: Conversion) -> Verdict:
     check = run.check
     compared = "" if run.fidelity is None else " and was compared with the float model on the CPU"
     why = "as asked" if run.recipe.compiler == "none" else "since this machine has none"
+    if any(finding.rule == COMPILER_UNUSABLE for finding in run.findings):
+        why = "since the one on this machine does not answer"
     return Verdict(
         "int8-ready",
         NOT_COMPILED,

@@ -17,6 +17,7 @@ from coralsmith.compat.report import CheckReport
 from coralsmith.compiler.cache import default_cache_folder
 from coralsmith.compiler.locate import find_compiler
 from coralsmith.compiler.options import CompilerOptions
+from coralsmith.compiler.place import Compiler
 from coralsmith.compiler.proof import prove_origin
 from coralsmith.compiler.run import Compilation, compile_model
 from coralsmith.detection.feeding import model_input
@@ -31,7 +32,7 @@ from coralsmith.detection.postprocess_op import (
     find_postprocess_op,
 )
 from coralsmith.detection.preprocess import resize_image
-from coralsmith.errors import DetectionHeadError, UsageError
+from coralsmith.errors import CompilerError, DetectionHeadError, UsageError
 from coralsmith.findings import Finding, has_errors
 from coralsmith.graph import Array, Graph
 from coralsmith.graph.reader import parse_tflite
@@ -53,6 +54,7 @@ from coralsmith.stages import Stopwatch
 
 PROBABILITY_SLACK: Final = 0.01
 LABEL_FILE: Final = "labels.txt"
+COMPILER_UNUSABLE: Final = "compiler-unusable"
 VERIFICATION_IMAGES: Final = 4
 RECOGNITION_IMAGES: Final = 8
 AGREEMENT_IMAGES: Final = 24
@@ -104,12 +106,10 @@ class Conversion:
         self.recipe = job.recipe
         self.progress = progress
         self.watch = Stopwatch(progress)
-        self.compiler = find_compiler(job.recipe.compiler)
-        if self.compiler is not None:
-            _ = self.compiler.identity  # a compiler that cannot be reached is no news for the end of a long run
+        self.compiler, unusable = _reachable_compiler(job.recipe.compiler)
         self.paths = [] if job.images is None else find_images(job.images)
         self.folder = OutputFolder(job.out or Path(f"{job.name}-edgetpu"), force=job.force, resume=job.resume)
-        self.findings: list[Finding] = []
+        self.findings: list[Finding] = [] if unusable is None else [unusable]
         self.head: DetectionHead | None = None
         self.images: ImageFolder | None = None
         self.quantized: Quantized | None = None
@@ -331,6 +331,24 @@ class Conversion:
 
     def _comparison_steps(self) -> int | None:
         return min(len(self.paths), AGREEMENT_IMAGES) if self.head is not None and self.paths else None
+
+
+def _reachable_compiler(choice: str) -> tuple[Compiler | None, Finding | None]:
+    """The compiler, asked at once whether it answers, which is no news for the end of a long run.
+
+    Raises:
+        CompilerError: One was named, and does not answer.
+    """
+    compiler = find_compiler(choice)
+    if compiler is None:
+        return None, None
+    try:
+        _ = compiler.identity
+    except CompilerError as error:
+        if compiler.found_by != "PATH":
+            raise
+        return None, Finding(COMPILER_UNUSABLE, "warning", error.message, error.hint, evidence="compiler output")
+    return compiler, None
 
 
 def _require_probabilities(head: DetectionHead, seen: Range) -> None:

@@ -128,6 +128,20 @@ def test_convert_says_at_once_that_a_compiler_cannot_be_reached(detector, place,
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
+def test_a_broken_compiler_that_nobody_named_only_costs_the_compilation(detector, tmp_path, monkeypatch):
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "edgetpu_compiler").write_text("#!/bin/sh\necho no such library >&2\nexit 127\n")
+    (programs / "edgetpu_compiler").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    model, photos, _ = detector
+    report = coralsmith.convert(model, photos, tmp_path / "out")
+    assert report.verdict.status == "int8-ready"
+    assert "does not answer" in report.verdict.text
+    assert "compiler-unusable" in [finding.rule for finding in report.findings]
+
+
 def test_the_command_shows_what_came_of_it(command_line, detector, maps_the_detector, stand_in, tmp_path):
     maps_the_detector("fails_twice")
     done = command_line("compile", detector[2], "--compiler", stand_in, "--out", "my out")

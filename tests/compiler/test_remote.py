@@ -181,7 +181,7 @@ def test_failures_over_there_are_told_apart(run, server, tmp_path, scenario, rul
 
 @pytest.mark.slow
 def test_a_hang_ends_over_there_at_the_time_limit(run, server):
-    assert errors(run("hang", timeout_s=1.0)) == ["compiler-timeout"]
+    assert errors(run("hang", timeout_s=3.0)) == ["compiler-timeout"]
     assert ends(int((server.home / "bin" / "state" / "child").read_text()))
     assert is_clean(server)
 

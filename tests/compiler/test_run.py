@@ -243,7 +243,7 @@ def test_a_failure_leaves_an_older_result_alone(run, tmp_path):
 
 
 def test_a_hang_ends_at_the_time_limit_with_all_its_children(run, stand_in):
-    compilation = run("hang", timeout_s=1.0)
+    compilation = run("hang", timeout_s=2.0)
     assert errors(compilation) == ["compiler-timeout"]
     assert compilation.seconds < 20
     assert ends(int((stand_in.parent / "state" / "child").read_text()))
