@@ -19,7 +19,7 @@ from coralsmith.compiler.proof import Origin, Verifier
 from coralsmith.compiler.publish import output_names, publish
 from coralsmith.compiler.single import Request, run_once
 from coralsmith.compiler.telling import explain_outcome, explain_trying, fewer_than_foretold
-from coralsmith.compiler.trying import DEFAULT_ATTEMPTS, try_to_compile
+from coralsmith.compiler.trying import DEFAULT_ATTEMPTS, Tried, try_to_compile
 from coralsmith.errors import UnsupportedModelError, UsageError
 from coralsmith.findings import Finding, gravest_first, has_errors
 from coralsmith.graph.model import Graph
@@ -119,15 +119,8 @@ def compile_model(
         version = compiler.identity.major
         tried = try_to_compile(request, run, memory, version, most_attempts=attempts, progress=progress)
         taken = (tried.chosen or tried.trials[0]).outcome
-        findings = [*explain_trying(request, tried), *explain_outcome(request, taken)]
-        if (
-            tried.chosen is not None and tried.chosen.attempt.step == "plain"
-        ):  # what was cut or is in parts on purpose is no news
-            findings += fewer_than_foretold(request, taken, version)
-        if memory.problem:
-            findings.append(_not_remembered(memory.problem))
         origins = [] if verifier is None else _prove(verifier, request, taken)
-        findings += [finding for origin in origins for finding in origin.findings]
+        findings = _findings(request, tried, version, memory.problem, origins)
         published = [] if has_errors(findings) else publish(taken, models, out_dir)
     return Compilation(
         model=published[0].model if published else None,
@@ -143,6 +136,19 @@ def compile_model(
         attempts=with_choice(tried.trials, tried.chosen),
         origins=tuple(origins),
     )
+
+
+def _findings(
+    request: Request, tried: Tried, version: int, problem: str, origins: Sequence[Origin]
+) -> list[Finding]:
+    """All that is to be said of the attempt that was taken, or of the first one where all failed."""
+    taken = tried.chosen or tried.trials[0]
+    findings = [*explain_trying(request, tried), *explain_outcome(request, taken.outcome)]
+    if taken.attempt.succeeded and taken.attempt.step == "plain":  # others map fewer operators on purpose
+        findings += fewer_than_foretold(request, taken.outcome, version)
+    if problem:
+        findings.append(_not_remembered(problem))
+    return [*findings, *(finding for origin in origins for finding in origin.findings)]
 
 
 def _prove(verifier: Verifier, request: Request, outcome: Outcome) -> list[Origin]:
