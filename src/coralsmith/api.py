@@ -104,7 +104,7 @@ def compile(  # noqa: A001 - the command is called so, and so is its function
     compiler: str = "auto",
     timeout_s: float = DEFAULT_TIMEOUT_S,
     min_runtime: int | None = None,
-    several_partitions: bool = False,
+    all_partitions: bool = False,
     segments: int = 1,
     attempts: int = DEFAULT_ATTEMPTS,
     cache: PathLike | None = None,
@@ -119,7 +119,7 @@ def compile(  # noqa: A001 - the command is called so, and so is its function
         compiler: "auto", a path, "docker:IMAGE", "podman:IMAGE" or "ssh:[USER@]HOST".
         timeout_s: Longest run of the compiler in seconds.
         min_runtime: Oldest Edge TPU runtime that must run the result, 10 to 14.
-        several_partitions: Map every part of the model that can be mapped, not only the first.
+        all_partitions: Map every part of the model that can be mapped, not only the first.
         segments: Into how many files to split the model, for as many Edge TPUs.
         attempts: Most runs of the compiler; 1 for the plain one alone.
         cache: Folder of remembered results; by default the user's cache folder.
@@ -146,7 +146,7 @@ def compile(  # noqa: A001 - the command is called so, and so is its function
         models,
         found,
         _path(out),
-        options=CompilerOptions(min_runtime, several_partitions, segments=segments),
+        options=CompilerOptions(min_runtime, all_partitions, segments=segments),
         timeout_s=timeout_s,
         attempts=attempts,
         cache=folder if resume else None,

@@ -29,8 +29,8 @@ def compile(  # noqa: A001 - the command is called so
     attempts: Annotated[
         int, typer.Option("--attempts", min=1, help="Most runs where it fails; 1 for the plain one alone.")
     ] = 24,
-    several_partitions: Annotated[
-        bool, typer.Option("--several-partitions", help="Map every part that can be mapped; may be slow.")
+    all_partitions: Annotated[
+        bool, typer.Option("--all-partitions", help="Map every part that can be mapped; may be slow.")
     ] = False,
     segments: Annotated[
         int, typer.Option("--segments", min=1, max=64, help="Split the model for this many Edge TPUs.")
@@ -70,7 +70,7 @@ def compile(  # noqa: A001 - the command is called so
             compiler=compiler,
             timeout_s=timeout,
             min_runtime=min_runtime,
-            several_partitions=several_partitions,
+            all_partitions=all_partitions,
             segments=segments,
             attempts=attempts,
             cache=cache,

@@ -1,7 +1,7 @@
 """`verify` on every published pair, each beside every other; see benchmarks/README.md.
 
-python -m benchmarks.verification                 print the tables
-python -m benchmarks.verification --json          the same as JSON
+python -m benchmarks.compiled.verification                 print the tables
+python -m benchmarks.compiled.verification --json          the same as JSON
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from coralsmith.errors import CoralsmithError
 from coralsmith.graph.model import Graph
 from coralsmith.graph.reader import read_tflite
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TIMES = 5
 SSD = "ssd_mobilenet_v2_coco_quant"
 
@@ -131,7 +131,7 @@ def _words(counts: dict[str, int]) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.verification", description=(__doc__ or "").splitlines()[0]
+        prog="python -m benchmarks.compiled.verification", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="models and data")

@@ -1,7 +1,7 @@
 """The prediction of `check` beside what the real compiler did, operator by operator; see benchmarks/README.md.
 
-python -m benchmarks.mapping                 print the tables
-python -m benchmarks.mapping --json          the same as JSON
+python -m benchmarks.edgetpu.mapping                 print the tables
+python -m benchmarks.edgetpu.mapping --json          the same as JSON
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from coralsmith.compiler import parse_log
 from coralsmith.graph.model import Op
 from coralsmith.graph.reader import read_tflite
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TIMES = 7
 
 
@@ -103,7 +103,7 @@ def _word(value: bool | None) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.mapping", description=(__doc__ or "").splitlines()[0]
+        prog="python -m benchmarks.edgetpu.mapping", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="models and data")
