@@ -26,7 +26,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         log = folder / "log.txt"
         try:
             code_and_usage = run_module(
-                "stand_in", folder / "request.json", log=log, limits=limits or Limits(), on_poll=lambda: None
+                "stand_in",
+                folder / "request.json",
+                library="TensorFlow",
+                log=log,
+                limits=limits or Limits(),
+                on_poll=lambda: None,
             )
         finally:
             start.log = log.read_text()

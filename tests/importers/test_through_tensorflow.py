@@ -12,7 +12,7 @@ import pytest
 from coralsmith.detection.anchors import CONFIG_RATIOS, ssd_anchors
 from coralsmith.errors import InputError, MalformedModelError, MissingExtraError, UnsupportedModelError
 from coralsmith.graph.writer import serialize
-from coralsmith.importers import Imported, import_model, through_tensorflow
+from coralsmith.importers import Imported, framework_import, import_model
 from coralsmith.importers.canonical import canonicalise
 
 slow = pytest.mark.slow
@@ -22,7 +22,7 @@ def test_without_tensorflow_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = importlib.util.find_spec
-    monkeypatch.setattr(through_tensorflow, "find_spec", lambda name: None if name == "tensorflow" else find(name))
+    monkeypatch.setattr(framework_import, "find_spec", lambda name: None if name == "tensorflow" else find(name))
     path = tmp_path / "detector.h5"
     path.write_bytes(b"\x89HDF\r\n\x1a\n")
     with pytest.raises(MissingExtraError) as caught:

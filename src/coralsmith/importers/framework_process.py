@@ -22,7 +22,7 @@ _ENVIRONMENT: Final = {"CUDA_VISIBLE_DEVICES": "-1", "KERAS_BACKEND": "tensorflo
 
 
 def run_module(
-    module: str, argument: Path, *, log: Path, limits: Limits, on_poll: Callable[[], None]
+    module: str, argument: Path, *, library: str, log: Path, limits: Limits, on_poll: Callable[[], None]
 ) -> tuple[int, Usage]:
     """Run a Python module of this package in a process group of its own.
 
@@ -32,6 +32,7 @@ def run_module(
     Args:
         module: Its dotted name.
         argument: Its only argument; the module works in that file's folder.
+        library: Name of the framework, for the errors.
         log: Receives everything that it writes.
         limits: Bounds of time and memory.
         on_poll: Called several times a second.
@@ -58,7 +59,7 @@ def run_module(
         while not _has_ended(process):
             on_poll()
             peak = _higher(peak, _resident_megabytes(process.pid))
-            _check(time.monotonic() - started, peak, limits)
+            _check(library, time.monotonic() - started, peak, limits)
     finally:
         _kill_group(process)
     return process.returncode, Usage(time.monotonic() - started, peak)
@@ -90,15 +91,15 @@ def _higher(old: float | None, new: float | None) -> float | None:
     return new if old is None else max(old, new or 0.0)
 
 
-def _check(seconds: float, megabytes: float | None, limits: Limits) -> None:
+def _check(library: str, seconds: float, megabytes: float | None, limits: Limits) -> None:
     if seconds > limits.seconds:
         raise MachineError(
-            f"Reading the model with TensorFlow took longer than {limits.seconds:.0f} s and was ended.",
+            f"Reading the model with {library} took longer than {limits.seconds:.0f} s and was ended.",
             hint="A busy machine, or a model far larger than an Edge TPU can hold.",
         )
     if megabytes is not None and megabytes > limits.megabytes:
         raise MachineError(
-            f"Reading the model with TensorFlow took more than {limits.megabytes} MB of memory and was ended.",
+            f"Reading the model with {library} took more than {limits.megabytes} MB of memory and was ended.",
             hint="The model is far larger than an Edge TPU can hold, or its image size is.",
         )
 

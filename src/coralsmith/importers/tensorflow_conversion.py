@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from coralsmith.errors import CoralsmithError, UnsupportedModelError
+from coralsmith.importers.framework_child import essential_line
 from coralsmith.importers.samples import Picture, Samples, model_inputs
 
 # Operators that reach outside the model: a model file from somewhere else must not touch the user's files.
@@ -129,9 +130,3 @@ def _not_convertible(error: Exception) -> CoralsmithError:
         f"TensorFlow's converter refuses the model: {essential_line(error)}",
         hint="Check that the network runs with batch 1 and a fixed image size.",
     )
-
-
-def essential_line(error: BaseException) -> str:
-    """The type and the first line of an exception, at most 300 characters."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"[:300]

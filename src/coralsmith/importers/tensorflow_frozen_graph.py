@@ -12,6 +12,8 @@ import numpy as np
 from coralsmith.detection.head import NmsSpec
 from coralsmith.errors import MalformedModelError, UnsupportedModelError
 from coralsmith.graph.postprocess_limits import CUSTOM_CODE as POSTPROCESS
+from coralsmith.importers.framework_child import essential_line
+from coralsmith.importers.framework_exchange import Request
 from coralsmith.importers.frozen_graph_decoder import (
     Decoder,
     Probabilities,
@@ -30,8 +32,7 @@ from coralsmith.importers.frozen_graph_structure import (
 )
 from coralsmith.importers.naming import unique_names
 from coralsmith.importers.samples import Picture, Samples, noise_pictures
-from coralsmith.importers.tensorflow_conversion import TensorFlowSource, essential_line, refuse_reaching_out
-from coralsmith.importers.tensorflow_exchange import Request
+from coralsmith.importers.tensorflow_conversion import TensorFlowSource, refuse_reaching_out
 
 # The TF Object Detection API leaves normalisation to the caller where the input is float; this is MobileNet's.
 _ASSUMED: Final = Normalisation((0.007843137,) * 3, (-1.0,) * 3)

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from coralsmith.errors import CoralsmithError, MalformedModelError, UnsupportedModelError
+from coralsmith.importers.framework_child import essential_line
+from coralsmith.importers.framework_exchange import Request
 from coralsmith.importers.image_input import static_image_shape
 from coralsmith.importers.naming import unique_names
 from coralsmith.importers.tensorflow_conversion import (
     TensorFlowSource,
-    essential_line,
     source_from,
 )
-from coralsmith.importers.tensorflow_exchange import Request
 
 _MAX_CONFIG_BYTES: Final = 64 << 20
 _KERAS_PACKAGES: Final = frozenset({"keras", "tf_keras", "tensorflow", "builtins"})

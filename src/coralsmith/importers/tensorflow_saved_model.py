@@ -7,14 +7,14 @@ from typing import Any
 
 from coralsmith.errors import MalformedModelError, UnsupportedModelError
 from coralsmith.graph.postprocess_limits import CUSTOM_CODE as POSTPROCESS
+from coralsmith.importers.framework_child import essential_line
+from coralsmith.importers.framework_exchange import Request
 from coralsmith.importers.image_input import static_image_shape
 from coralsmith.importers.tensorflow_conversion import (
     TensorFlowSource,
-    essential_line,
     refuse_reaching_out,
     source_from,
 )
-from coralsmith.importers.tensorflow_exchange import Request
 
 
 def read_saved_model(request: Request) -> TensorFlowSource:

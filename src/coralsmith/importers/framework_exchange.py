@@ -1,6 +1,6 @@
-"""What the importer and its TensorFlow child process tell each other, as files in one private folder.
+"""What an importer and the child process of its framework tell each other, as files in one private folder.
 
-Neither side needs the other's libraries: the parent has no TensorFlow, and the child no interpreter.
+Neither side needs the other's libraries: the parent has no framework, and the child no interpreter.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from coralsmith.importers.framework_exchange import Facts, Request, read_samples, write_samples
 from coralsmith.importers.samples import Samples
-from coralsmith.importers.tensorflow_exchange import Facts, Request, read_samples, write_samples
 
 
 @pytest.mark.parametrize("size", [None, (300, 320)])
