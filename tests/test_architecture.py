@@ -18,15 +18,21 @@ DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "architecture.md"
 ROOMS = re.findall(r"^\| `(\w+)/` \|", DOCUMENT.read_text("utf-8"), re.MULTILINE)
 FOUNDATION = {"graph", "errors", "findings", "progress"}
 MOST_LINES = 400
-FRAMEWORKS = {"tensorflow", "tf_keras", "keras", "torch"}
+FRAMEWORKS = {"tensorflow", "tf_keras", "keras", "torch", "onnx", "onnxruntime", "onnxslim"}
 
 # The schema of the recipe file is generated where the schemas of all other documents are.
 EXCEPTIONS = {("report/schemas.py", "recipe")}
 
-# They run in the child process of `importers/tensorflow_child.py` only.
+# They run in the child processes of `importers/tensorflow_child.py` and `importers/onnx/child.py` only.
 CHILD_MODULES = {
     "importers/frozen_graph_session.py",
     "importers/frozen_graph_structure.py",
+    "importers/onnx/cleaning.py",
+    "importers/onnx/constants.py",
+    "importers/onnx/image_input.py",
+    "importers/onnx/loading.py",
+    "importers/onnx/session.py",
+    "importers/onnx/translation.py",
     "importers/tensorflow_conversion.py",
     "importers/tensorflow_frozen_graph.py",
     "importers/tensorflow_keras.py",

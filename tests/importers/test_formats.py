@@ -39,11 +39,11 @@ ACCEPTED = {
     "keras": archive("metadata.json", "config.json", "model.weights.h5"),
     "keras-h5": b"\x89HDF\r\n\x1a\n" + bytes(100),
     "frozen-graph": node("image", "Placeholder") + node("x", "Conv2D"),
+    "onnx": b"\x08\x08\x12\x07pytorch\x1a\x032.1" + bytes(40),
     "tflite": serialize(builders.conv_graph()),
 }
 
 REFUSED = {
-    "an ONNX model": b"\x08\x08\x12\x07pytorch\x1a\x032.1" + bytes(40),
     "a PyTorch file": archive("archive/data.pkl", "archive/version"),
     "a PyTorch checkpoint": b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M",
     "a Python pickle": b"\x80\x04\x95\x00\x00",

@@ -15,12 +15,14 @@ KERAS: Final = "keras"
 KERAS_H5: Final = "keras-h5"
 SAVED_MODEL: Final = "saved-model"
 FROZEN_GRAPH: Final = "frozen-graph"
+ONNX: Final = "onnx"
 
 ACCEPTED: Final = {
     KERAS: "Keras .keras file",
     KERAS_H5: "Keras .h5 file",
     SAVED_MODEL: "TensorFlow SavedModel folder",
     FROZEN_GRAPH: "TensorFlow 1 frozen graph (.pb)",
+    ONNX: "ONNX .onnx file",
     TFLITE: "TensorFlow Lite .tflite file",
 }
 _HEAD_BYTES: Final = 4096
@@ -65,7 +67,7 @@ def recognise_format(path: str | Path) -> str:
         path: File or folder; `~` is understood.
 
     Returns:
-        One of ``keras``, ``keras-h5``, ``saved-model``, ``frozen-graph``, ``tflite``.
+        One of ``keras``, ``keras-h5``, ``saved-model``, ``frozen-graph``, ``onnx``, ``tflite``.
 
     Raises:
         InputError: It is missing, unreadable, or something else; the message says what it looks like.
@@ -173,7 +175,7 @@ def _recognise_protobuf(path: Path, start: bytes) -> str | _Foreign | None:
         if value == 1 and second is not None and second[0] == 2:  # saved_model_schema_version, meta_graphs
             return _saved_model_file(path)
         if 1 < value < 64 and second is not None:  # ModelProto.ir_version, producer_name or opset_import
-            return _Foreign("an ONNX model", _EXPORT)
+            return ONNX
     return None
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coralsmith.findings import Finding
-from coralsmith.importers.formats import FROZEN_GRAPH, KERAS, KERAS_H5, SAVED_MODEL, TFLITE, recognise_format
+from coralsmith.importers.formats import FROZEN_GRAPH, KERAS, KERAS_H5, ONNX, SAVED_MODEL, TFLITE, recognise_format
 from coralsmith.importers.imported import Imported, ImportOptions, Limits, SourceInfo
 from coralsmith.importers.samples import load_samples
 from coralsmith.importers.source_files import resolve_source, source_digest
@@ -25,6 +25,7 @@ IMPORTERS: Final = {
     KERAS_H5: _TENSORFLOW,
     SAVED_MODEL: _TENSORFLOW,
     FROZEN_GRAPH: _TENSORFLOW,
+    ONNX: ("coralsmith.importers.through_onnx", "import_through_onnx"),
     TFLITE: ("coralsmith.importers.tflite", "import_tflite"),
 }
 """Module and function of each format's importer, loaded when it is needed."""
