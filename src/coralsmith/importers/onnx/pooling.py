@@ -19,9 +19,9 @@ _KEEP_SIGN: Final = frozenset({"MAX_POOL_2D", "AVERAGE_POOL_2D", "PAD", "CONCATE
 
 
 def _max_pool(node: Node, build: Builder) -> Value:
-    """MAX_POOL_2D; a border that SAME does not make is zeros where no value is negative, else the mirrored image.
+    """MAX_POOL_2D; a border that SAME does not make is zeros where no value is negative, else the edges again.
 
-    A mirrored border holds values that the window sees anyway, so it changes no maximum.
+    Every window that reaches into the border sees the edge too, so that its repetition changes no maximum.
     """
     if any(node.outputs[1:]) or set(node.integers("dilations", (1, 1))) != {1}:
         raise node.refusal("is dilated or gives the places of its maxima away")
@@ -31,11 +31,18 @@ def _max_pool(node: Node, build: Builder) -> Value:
     if padding is None and _is_never_negative(build, data):
         data, padding = zeros_around(build, data, window.pads), "VALID"
     elif padding is None:
-        if any(2 * max(side) > window.size[axis] for axis, side in enumerate(window.pads)):
-            raise node.refusal(f"has pads of more than half its window of {list(window.size)}")
-        border = build.constant(paddings(window.pads))
-        data, padding = build.emit("MIRROR_PAD", [data, border], {"mode": "SYMMETRIC"}), "VALID"
+        data, padding = _edges_repeated(build, data, window.pads), "VALID"
     return Value(_pool(build, "MAX_POOL_2D", data, window, padding), CHANNELS_LAST)
+
+
+def _edges_repeated(build: Builder, image: Tensor, sides: Sides) -> Tensor:
+    """An image batch [N, H, W, C] with its edges repeated: mirroring one row or column is repeating it."""
+    while any(any(side) for side in sides):
+        (top, bottom), (left, right) = sides
+        step = ((min(top, 1), min(bottom, 1)), (min(left, 1), min(right, 1)))
+        image = build.emit("MIRROR_PAD", [image, build.constant(paddings(step))], {"mode": "SYMMETRIC"})
+        sides = ((top - step[0][0], bottom - step[0][1]), (left - step[1][0], right - step[1][1]))
+    return image
 
 
 def _average_pool(node: Node, build: Builder) -> Value:
