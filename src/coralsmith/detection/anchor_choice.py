@@ -25,6 +25,7 @@ CLEAR_MARGIN: Final = 0.01
 _TOLERANCE: Final = 0.005
 _SIZE_FACTORS: Final = ((0.8, 0.8), (1.25, 1.25), (0.75, 1.0), (1.33, 1.0), (1.0, 0.8), (1.0, 1.25))
 _CODERS: Final = (
+    BoxCoder("yxhw"),
     BoxCoder("xywh"),
     BoxCoder("yxhw", (10.0, 10.0, 10.0, 10.0)),
     BoxCoder("yxhw", (5.0, 5.0, 5.0, 5.0)),

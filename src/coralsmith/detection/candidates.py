@@ -1,4 +1,4 @@
-"""The anchor sets that the TensorFlow Object Detection API could have made for a graph's feature maps."""
+"""The published anchor sets that could belong to a graph's feature maps."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coralsmith.detection.anchors import CONFIG_RATIOS, EXACT_RATIOS, Size, multiscale_anchors, ssd_anchors
-from coralsmith.detection.head import BoxCoder
+from coralsmith.detection.head import BoxCoder, InputSpec
 from coralsmith.detection.input_convention import conventional_input
 from coralsmith.detection.layout import ASK_FOR_HEAD, HeadLayout, find_layouts
+from coralsmith.detection.pixel_priors import BOX_CODER, FAMILIES, MEAN, STD
 from coralsmith.errors import DetectionHeadError
 from coralsmith.graph import Graph
 
@@ -39,11 +40,13 @@ class HeadCandidate:
         convention: What it is, in words.
         anchors: float32 [N, 4] (y centre, x centre, height, width), normalised.
         box_coder: How the raw boxes refer to the anchors.
+        input: How pixels become the input by the same convention; None where it says nothing of that.
     """
 
     convention: str
     anchors: NDArray[np.float32]
     box_coder: BoxCoder
+    input: InputSpec | None = None
 
 
 def candidates(graph: Graph) -> list[HeadCandidate]:
@@ -54,7 +57,11 @@ def candidates(graph: Graph) -> list[HeadCandidate]:
     """
     layout = find_layouts(graph)[0]
     image = conventional_input(graph)[0].size
-    found = [*_ssd(layout, image, _is_api_export(graph)), *_pyramid(layout, image)]
+    found = [
+        *_ssd(layout, image, _is_api_export(graph)),
+        *_pyramid(layout, image),
+        *_pixel_priors(layout, image),
+    ]
     if not found:
         maps = ", ".join(f"{m.height}x{m.width} with {m.boxes} boxes a cell" for m in layout.maps)
         raise DetectionHeadError(
@@ -94,6 +101,17 @@ def _pyramid(layout: HeadLayout, image: Size) -> list[HeadCandidate]:
     )
     convention = f"multiscale_anchor_generator, level {level} up, anchor scale 4, {octave} scales an octave"
     return [HeadCandidate(convention, anchors, BoxCoder())]
+
+
+def _pixel_priors(layout: HeadLayout, image: Size) -> list[HeadCandidate]:
+    """Sets of the PyTorch projects that give box sizes in pixels, and their input."""
+    boxes = [grid.boxes for grid in layout.maps]
+    spec = InputSpec(image, mean=MEAN, std=STD)
+    return [
+        HeadCandidate(family.name, family.anchors(layout.sizes, image), BOX_CODER, spec)
+        for family in FAMILIES
+        if family.fits(boxes, image)
+    ]
 
 
 def _is_api_export(graph: Graph) -> bool:

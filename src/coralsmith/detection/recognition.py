@@ -41,7 +41,7 @@ def recognise(
     labels: Sequence[str] | None = None,
     input_spec: InputSpec | None = None,
 ) -> DetectionHead:
-    """Recover the detection head of a model made by the conventions of the TF Object Detection API.
+    """Recover the detection head of a model made by one of the conventions in `candidates`.
 
     Args:
         graph: A model with raw heads, or one that ends in TFLite_Detection_PostProcess.
@@ -63,6 +63,8 @@ def recognise(
     rows = np.concatenate(outputs[layout.scores])
     score, score_evidence = recognise_scores(rows, layout.applied, None if labels is None else len(labels))
     winner, anchor_evidence = choose_anchors(sets, layout, _pairs(layout, score, outputs))
+    if input_spec is None and winner.input is not None:
+        spec, input_evidence = winner.input, f"input {_range_text(winner.input)}: convention of these anchors"
     classes = rows.shape[1] - (score.background is not None)
     return DetectionHead(
         input=spec,
@@ -74,6 +76,11 @@ def recognise(
         score=score,
         evidence="; ".join([output_evidence, score_evidence, anchor_evidence, input_evidence]),
     )
+
+
+def _range_text(spec: InputSpec) -> str:
+    low, high = spec.real_range()
+    return f"[{low:.3g}, {high:.3g}]"
 
 
 def _with_labels(head: DetectionHead, labels: Sequence[str] | None) -> DetectionHead:

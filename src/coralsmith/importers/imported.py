@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coralsmith.detection.head import DetectionHead
+from coralsmith.errors import UnsupportedModelError
 from coralsmith.findings import Finding
 from coralsmith.graph import Graph
 
@@ -136,6 +137,21 @@ class Verification:
     def passed(self) -> bool:
         """Whether every output is within the tolerance."""
         return self.worst.relative <= self.tolerance
+
+    def checked(self) -> Verification:
+        """The verification itself where it passed.
+
+        Raises:
+            UnsupportedModelError: An output differs by more than the tolerance.
+        """
+        if not self.passed:
+            worst = self.worst
+            raise UnsupportedModelError(
+                f"The imported model does not compute what {self.reference} computes: output '{worst.name}' "
+                f"differs by {worst.worst:.4g}, {worst.relative:.2%} of its range (allowed: {self.tolerance:.2%}).",
+                hint="Please report this with the model: an operator was converted wrongly.",
+            )
+        return self
 
     def to_json(self) -> dict[str, Any]:
         """The record for report.json."""

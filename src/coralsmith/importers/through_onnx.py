@@ -8,6 +8,7 @@ from typing import Final
 from coralsmith.importers.canonical import canonicalise
 from coralsmith.importers.framework_import import Framework, read_in_child
 from coralsmith.importers.imported import Imported, ImportOptions, SourceInfo
+from coralsmith.importers.raw_heads import cut_at_raw_heads
 from coralsmith.importers.refusals import refuse_unusable
 from coralsmith.importers.verification import verify_import
 from coralsmith.progress import Progress
@@ -44,4 +45,5 @@ def import_through_onnx(source: SourceInfo, options: ImportOptions, progress: Pr
         notes=tuple(read.facts.notes),
         usage=read.usage,
     )
-    return Imported(read.graph, None, described, [], verification)
+    heads = cut_at_raw_heads(read.graph, read.samples, verification)
+    return Imported(heads.graph, heads.head, described, heads.findings, heads.verification)

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto
 
-from tests.importers.onnx.models import compared, kinds, model, node, noise, one
+from tests.importers.onnx.models import TensorProto, compared, kinds, model, node, noise, one
 
 CONVOLUTION = node("Conv", ["x", "w"], "c")
 WEIGHTS = {"w": noise(3, 3, 1, 1)}

@@ -1,0 +1,127 @@
+"""Cuts a source that decodes its boxes itself at its raw heads, and proves the head that its decoder gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from coralsmith.detection.candidates import HeadCandidate, candidates
+from coralsmith.detection.graph_decoder import GraphDecoder, find_graph_decoder
+from coralsmith.detection.head import DetectionHead, InputSpec, ScoreSpec
+from coralsmith.detection.input_convention import conventional_input
+from coralsmith.detection.layout import HeadLayout, find_layouts
+from coralsmith.detection.score_convention import recognise_scores
+from coralsmith.errors import DetectionHeadError
+from coralsmith.findings import Finding
+from coralsmith.graph import Array, Graph
+from coralsmith.importers.canonical import canonicalise
+from coralsmith.importers.imported import Verification
+from coralsmith.importers.naming import free_name
+from coralsmith.importers.samples import Samples
+from coralsmith.importers.verification import verify_decoding
+
+RAW_BOXES: Final = "raw_boxes"
+_SAME_ANCHORS: Final = 2e-4
+
+
+@dataclass(frozen=True)
+class RawHeads:
+    """A graph up to its raw heads.
+
+    Attributes:
+        graph: The graph without its decoder; as it was where it has none.
+        head: What the decoder told, or None.
+        verification: That of the whole graph, with the detections of the head beside it.
+        findings: What was noticed.
+    """
+
+    graph: Graph
+    head: DetectionHead | None
+    verification: Verification
+    findings: list[Finding]
+
+
+def cut_at_raw_heads(graph: Graph, samples: Samples, verification: Verification) -> RawHeads:
+    """Take a decoder inside the graph off and make its head of it; a graph without one stays as it is.
+
+    Args:
+        graph: A verified float graph.
+        samples: What the source computes, by the graph's output names.
+        verification: How the whole graph compares with it.
+
+    Raises:
+        UnsupportedModelError: The head does not give the detections of the source.
+    """
+    decoder = find_graph_decoder(graph)
+    if decoder is None:
+        return RawHeads(graph, None, verification, [])
+    decoded = decoder.decoded.name
+    raw = decoder.cut(graph)
+    name = free_name(RAW_BOXES, {tensor.name for tensor in raw.outputs})
+    others = {tensor.name: tensor.name for tensor in raw.outputs if tensor.name != decoder.raw.name}
+    canonicalise(raw, {decoder.raw.name: name} | others)
+    raw.verify("cutting the decoder off")
+    layout = next(layout for layout in find_layouts(raw) if layout.boxes.name == name)
+    rows = samples.outputs[layout.scores.name].reshape(-1, layout.scores.shape[2])
+    try:
+        score, evidence = recognise_scores(rows, layout.applied, None)
+    except DetectionHeadError as error:
+        return RawHeads(raw, None, verification, [_cut(decoded, error.message)])
+    head = _head(raw, layout, decoder, score, evidence)
+    proof = verify_decoding(raw, head, replace(samples, detections=_detections(samples, decoder, head)))
+    return RawHeads(raw, head, replace(verification, detections=proof).checked(), [_cut(decoded)])
+
+
+def _head(
+    graph: Graph, layout: HeadLayout, decoder: GraphDecoder, score: ScoreSpec, score_evidence: str
+) -> DetectionHead:
+    spec, input_evidence = _input(graph, decoder)
+    classes = layout.scores.shape[2] - (score.background is not None)
+    order, scales = decoder.box_coder.order, ", ".join(f"{scale:g}" for scale in decoder.box_coder.scales)
+    return DetectionHead(
+        input=spec,
+        boxes=layout.boxes.name,
+        scores=layout.scores.name,
+        anchors=decoder.anchors,
+        labels=tuple(f"class {index}" for index in range(classes)),
+        box_coder=decoder.box_coder,
+        score=score,
+        evidence=f"anchors and box coder: the model's own decoder, {order} with scales {scales}; "
+        f"{score_evidence}; {input_evidence}",
+    )
+
+
+def _input(graph: Graph, decoder: GraphDecoder) -> tuple[InputSpec, str]:
+    """The input of the convention that the anchors belong to, else MobileNet's."""
+    try:
+        known: list[HeadCandidate] = candidates(graph)
+    except DetectionHeadError:
+        known = []
+    for candidate in known:
+        if candidate.input is not None and np.abs(candidate.anchors - decoder.anchors).max() < _SAME_ANCHORS:
+            return candidate.input, f"input: convention of these anchors, {candidate.convention}"
+    return conventional_input(graph)
+
+
+def _detections(samples: Samples, decoder: GraphDecoder, head: DetectionHead) -> dict[str, Array]:
+    """The source's own boxes (ymin, xmin, ymax, xmax) and class probabilities."""
+    boxes = samples.outputs[decoder.decoded.name].reshape(len(samples.inputs), -1, 4)
+    scores = samples.outputs[head.scores].reshape(len(samples.inputs), len(head.anchors), -1)
+    if head.score.background is not None:
+        scores = np.delete(scores, head.score.background, axis=2)
+    return {"boxes": np.stack([decoder.form.corners(rows) for rows in boxes]), "scores": scores}
+
+
+def _cut(decoded: str, problem: str = "") -> Finding:
+    unknown = f" Its scores are not understood: {problem}" if problem else ""
+    return Finding(
+        rule="decoder-cut",
+        severity="warning" if problem else "info",
+        reason=f"The model decodes its boxes itself ('{decoded}'), which the Edge TPU cannot; it is cut before "
+        f"that, and the boxes are decoded behind it.{unknown}",
+        fix="Give the head in a head.json (--head)." if problem else "Nothing: detections stay the same.",
+        tensor=decoded,
+        evidence="measured: known raw boxes fed to the model's own decoder",
+    )
