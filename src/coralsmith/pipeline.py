@@ -20,6 +20,7 @@ from coralsmith.compiler.options import CompilerOptions
 from coralsmith.compiler.place import Compiler
 from coralsmith.compiler.proof import prove_origin
 from coralsmith.compiler.run import Compilation, compile_model
+from coralsmith.detection.box_order import in_operator_order
 from coralsmith.detection.feeding import model_input
 from coralsmith.detection.head import DetectionHead, InputSpec
 from coralsmith.detection.images import ImageFolder, find_images, readable_sample, sample
@@ -195,6 +196,8 @@ class Conversion:
 
     def _repair(self) -> None:
         graph = self.imported.graph
+        if self.head is not None and not self.imported.is_quantized and self._wants_operator():
+            graph, self.head = in_operator_order(graph, self.head)
         inputs = [] if self.imported.is_quantized else list(self._real_inputs(VERIFICATION_IMAGES))
         mode = "off" if self.imported.is_quantized else self.recipe.repair
         self.repaired = repair(

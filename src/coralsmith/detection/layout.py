@@ -92,6 +92,16 @@ def find_layouts(graph: Graph) -> list[HeadLayout]:
     return layouts
 
 
+def feature_maps(graph: Graph, output: Tensor) -> tuple[Tensor, ...]:
+    """The maps [1, height, width, channels] that an output is made of, in the order of its rows.
+
+    Args:
+        graph: Any graph.
+        output: A tensor that only reshapes, joins and activates feature maps; there are none for any other.
+    """
+    return _trace(graph, output).maps
+
+
 @dataclass(frozen=True)
 class _Trace:
     """The feature maps [1, height, width, channels] that an output is made of, in the order of its rows."""

@@ -148,7 +148,8 @@ class Verification:
             worst = self.worst
             raise UnsupportedModelError(
                 f"The imported model does not compute what {self.reference} computes: output '{worst.name}' "
-                f"differs by {worst.worst:.4g}, {worst.relative:.2%} of its range (allowed: {self.tolerance:.2%}).",
+                f"differs by {worst.worst:.4g}, {worst.relative:.2%} of its range "
+                f"(allowed: {self.tolerance:.2%}).",
                 hint="Please report this with the model: an operator was converted wrongly.",
             )
         return self
