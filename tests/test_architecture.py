@@ -23,7 +23,7 @@ FRAMEWORKS = {"tensorflow", "tf_keras", "keras", "torch", "onnx", "onnxruntime",
 # The schema of the recipe file is generated where the schemas of all other documents are.
 EXCEPTIONS = {("report/schemas.py", "recipe")}
 
-# They run in the child processes of `importers/tensorflow_child.py` and `importers/onnx/child.py` only.
+# They run in the child processes of `importers/tensorflow_child.py` and `importers/{onnx,torch}/child.py` only.
 CHILD_MODULES = {
     "importers/frozen_graph_session.py",
     "importers/frozen_graph_structure.py",
@@ -37,6 +37,8 @@ CHILD_MODULES = {
     "importers/tensorflow_frozen_graph.py",
     "importers/tensorflow_keras.py",
     "importers/tensorflow_saved_model.py",
+    "importers/torch/child.py",
+    "importers/torch/modules.py",
 }
 
 SPEAKING = ("cli.py", "cli_compiled.py", "cli_compiler.py", "cli_options.py", "report/")

@@ -53,7 +53,7 @@ def convert(
     """Turn a trained detector into a verified int8 Edge TPU model.
 
     Args:
-        source: `.keras`, `.h5`, SavedModel folder, frozen `.pb`, or `.tflite`.
+        source: `.keras`, `.h5`, SavedModel folder, frozen `.pb`, `.onnx`, `.pt2`, PyTorch weights, or `.tflite`.
         images: Folder of typical photos, without labels; needed unless the source is quantized already.
         out: Output folder; by default ``<name>-edgetpu`` in the current folder.
         recipe: YAML file with fields of `coralsmith.recipe.Recipe`.
@@ -162,6 +162,8 @@ def find_head(
     head: PathLike | None = None,
     labels: PathLike | None = None,
     trust: bool = False,
+    input_size: tuple[int, int] | str | None = None,
+    factory: str | None = None,
     progress: Progress = SILENT,
 ) -> DetectionHead:
     """The detection head of a model: given, carried by the source, beside it, or recognised on images.
@@ -171,7 +173,14 @@ def find_head(
     """
     paths = [] if images is None else find_images(_path(images))
     photos = readable_sample(paths, RECOGNITION_IMAGES, seed=0)
-    imported = import_model(_path(model), trust=trust, images=photos or None, progress=progress)
+    imported = import_model(
+        _path(model),
+        trust=trust,
+        images=photos or None,
+        input_size=input_size,
+        factory=factory,
+        progress=progress,
+    )
     size = image_size(imported.graph)
     return choose_head(
         imported.graph,

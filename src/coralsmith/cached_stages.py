@@ -17,6 +17,7 @@ from coralsmith.graph.writer import serialize_for_interpreter
 from coralsmith.importers.imported import Imported, SourceInfo, Verification
 from coralsmith.model_input import NormalisedImages
 from coralsmith.quantization.quantizer import Quantized
+from coralsmith.recipe import Recipe
 from coralsmith.report.plain import to_document, to_json
 from coralsmith.stages import StageCache, digest, file_digest
 
@@ -38,9 +39,10 @@ class _QuantizationRecord:
     findings: list[Finding]
 
 
-def import_key(source_sha256: str, sample_images: list[Path], *, trust: bool) -> str:
+def import_key(source_sha256: str, sample_images: list[Path], recipe: Recipe) -> str:
     """What the import depends on."""
-    return digest(__version__, source_sha256, [file_digest(path) for path in sample_images], trust)
+    choices = (recipe.trust, recipe.input_size, recipe.factory)
+    return digest(__version__, source_sha256, [file_digest(path) for path in sample_images], *choices)
 
 
 def quantization_key(graph: Graph, inputs: NormalisedImages, options: QuantizationOptions) -> str:

@@ -17,6 +17,8 @@ def check(
     min_runtime: int = 14,
     all_partitions: bool = False,
     trust: bool = False,
+    input_size: tuple[int, int] | str | None = None,
+    factory: str | None = None,
     progress: Progress = SILENT,
 ) -> CheckReport:
     """Foretell what the Edge TPU compiler will do with a model, operator by operator.
@@ -28,6 +30,8 @@ def check(
         min_runtime: Oldest Edge TPU runtime that must run the compiled model, 10 to 14.
         all_partitions: Predict the compiler's `--enable_multiple_subgraphs`, which maps every partition.
         trust: Run code that the model file brings along.
+        input_size: Height and width for a model that leaves them open, also as text ("240x320").
+        factory: ``package.module:function`` that makes the module for a file of PyTorch weights.
         progress: Told about the import of a training format.
 
     Raises:
@@ -41,7 +45,8 @@ def check(
     else:
         from coralsmith.importers.importing import import_model
 
-        graph = import_model(path, trust=trust, progress=progress).graph
+        imported = import_model(path, trust=trust, input_size=input_size, factory=factory, progress=progress)
+        graph = imported.graph
     return check_graph(
         graph,
         model=str(model),

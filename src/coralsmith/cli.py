@@ -12,8 +12,10 @@ from coralsmith import __version__
 from coralsmith.cli_compiled import add_commands as add_compiled_commands
 from coralsmith.cli_compiler import add_commands as add_compiler_commands
 from coralsmith.cli_options import (
+    Factory,
     HeadFile,
     Images,
+    InputSize,
     InputType,
     Json,
     LabelFile,
@@ -63,7 +65,7 @@ def _root(
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(help="Keras, SavedModel, frozen .pb or .tflite model.")],
+    source: Annotated[Path, typer.Argument(help="Keras, SavedModel, frozen .pb, ONNX, PyTorch or .tflite model.")],
     images: Images = None,
     out: Annotated[Path | None, typer.Option("--out", help="Output folder.  [default: ./<name>-edgetpu]")] = None,
     recipe: RecipeFile = None,
@@ -91,6 +93,8 @@ def convert(
     trust: Annotated[
         bool | None, typer.Option("--trust", help="Run code that the model file brings along.")
     ] = None,
+    input_size: InputSize = None,
+    factory: Factory = None,
     resume: Annotated[bool, typer.Option("--resume/--no-resume", help="Reuse results of an earlier run.")] = True,
     force: Annotated[bool, typer.Option("--force", help="Write into a foreign folder; reuse nothing.")] = False,
     json: Json = False,
@@ -124,6 +128,8 @@ def convert(
             min_runtime=min_runtime,
             compiler=compiler,
             trust=trust,
+            input_size=input_size,
+            factory=factory,
         )
     folder = out or Path(f"{report.name}-edgetpu")
     if json:
@@ -143,6 +149,8 @@ def check(
         bool, typer.Option("--all-partitions", help="Predict the compiler's -a: every partition is mapped.")
     ] = False,
     trust: Trust = False,
+    input_size: InputSize = None,
+    factory: Factory = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -155,7 +163,15 @@ def check(
 
     is_quick = model.suffix == ".tflite"  # over before a progress bar could be shown
     with progress_unless(quiet or json or is_quick) as progress:
-        report = run(model, min_runtime=min_runtime, all_partitions=all_partitions, trust=trust, progress=progress)
+        report = run(
+            model,
+            min_runtime=min_runtime,
+            all_partitions=all_partitions,
+            trust=trust,
+            input_size=input_size,
+            factory=factory,
+            progress=progress,
+        )
     if json:
         print_json(report)
     elif not quiet:
@@ -223,6 +239,8 @@ def head(
     labels: LabelFile = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the head to this file.")] = None,
     trust: Trust = False,
+    input_size: InputSize = None,
+    factory: Factory = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -234,7 +252,16 @@ def head(
     from coralsmith.api import find_head
 
     with progress_unless(quiet or json) as progress:
-        found = find_head(model, images, head=head, labels=labels, trust=trust, progress=progress)
+        found = find_head(
+            model,
+            images,
+            head=head,
+            labels=labels,
+            trust=trust,
+            input_size=input_size,
+            factory=factory,
+            progress=progress,
+        )
     if output is not None:
         found.save(output)
     if json:

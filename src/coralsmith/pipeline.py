@@ -152,11 +152,18 @@ class Conversion:
 
     def _import(self) -> None:
         chosen = sample(self.paths, VERIFICATION_IMAGES, self.recipe.seed)
-        key = import_key(source_digest(resolve_source(self.job.source)), chosen, trust=self.recipe.trust)
+        key = import_key(source_digest(resolve_source(self.job.source)), chosen, self.recipe)
 
         def compute() -> Imported:
             images = readable_sample(self.paths, VERIFICATION_IMAGES, self.recipe.seed)
-            return import_model(self.job.source, trust=self.recipe.trust, images=images, progress=self.progress)
+            return import_model(
+                self.job.source,
+                trust=self.recipe.trust,
+                images=images,
+                input_size=self.recipe.input_size,
+                factory=self.recipe.factory,
+                progress=self.progress,
+            )
 
         self.imported, resumed = cached_import(self.folder.cache, key, compute)
         self._note(resumed)

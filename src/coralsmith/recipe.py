@@ -49,7 +49,13 @@ class Recipe(BaseModel):
         default=24, ge=1, description="Most runs of the compiler where it fails; 1 for the plain one alone."
     )
     trust: bool = Field(
-        default=False, description="Run code that the model file brings along (Keras Lambda layers)."
+        default=False, description="Run code that the model file brings along (Keras Lambda layers, pickles)."
+    )
+    input_size: str | None = Field(
+        default=None, description="Height x width (240x320) for a model that leaves its input's size open."
+    )
+    factory: str | None = Field(
+        default=None, description="package.module:function that makes the module for a file of PyTorch weights."
     )
 
 

@@ -39,13 +39,15 @@ ACCEPTED = {
     "keras": archive("metadata.json", "config.json", "model.weights.h5"),
     "keras-h5": b"\x89HDF\r\n\x1a\n" + bytes(100),
     "frozen-graph": node("image", "Placeholder") + node("x", "Conv2D"),
+    "pytorch-program": archive("net/archive_format", "net/models/model.json", "net/data/weights/weight_0"),
+    "pytorch-weights": archive("archive/data.pkl", "archive/version"),
+    "torchscript": archive("archive/data.pkl", "archive/constants.pkl", "archive/code/__torch__.py"),
     "onnx": b"\x08\x08\x12\x07pytorch\x1a\x032.1" + bytes(40),
     "tflite": serialize(builders.conv_graph()),
 }
 
 REFUSED = {
-    "a PyTorch file": archive("archive/data.pkl", "archive/version"),
-    "a PyTorch checkpoint": b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M",
+    "a PyTorch program in an older form": archive("serialized_exported_program.json", "version"),
     "a Python pickle": b"\x80\x04\x95\x00\x00",
     "a zip archive with a SavedModel in it": archive("detector/saved_model.pb"),
     "a zip archive": archive("readme.txt"),

@@ -16,6 +16,9 @@ KERAS_H5: Final = "keras-h5"
 SAVED_MODEL: Final = "saved-model"
 FROZEN_GRAPH: Final = "frozen-graph"
 ONNX: Final = "onnx"
+PYTORCH_PROGRAM: Final = "pytorch-program"
+PYTORCH_WEIGHTS: Final = "pytorch-weights"
+TORCHSCRIPT: Final = "torchscript"
 
 ACCEPTED: Final = {
     KERAS: "Keras .keras file",
@@ -23,12 +26,17 @@ ACCEPTED: Final = {
     SAVED_MODEL: "TensorFlow SavedModel folder",
     FROZEN_GRAPH: "TensorFlow 1 frozen graph (.pb)",
     ONNX: "ONNX .onnx file",
+    PYTORCH_PROGRAM: "PyTorch program (.pt2, torch.export)",
+    PYTORCH_WEIGHTS: "PyTorch weights (.pth, with --factory)",
+    TORCHSCRIPT: "TorchScript file (with --trust)",
     TFLITE: "TensorFlow Lite .tflite file",
 }
 _HEAD_BYTES: Final = 4096
 _MAX_ZIP_MEMBERS: Final = 100_000
 # Operator code of the custom operator that holds a compiled program.
 _COMPILED_MARK: Final = b"edgetpu-custom-op"
+# The magic number that torch.save of before 1.6 pickled first.
+_TORCH_MAGIC: Final = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 _HDF5_MAGIC: Final = b"\x89HDF\r\n\x1a\n"
 
 
@@ -55,8 +63,7 @@ _FOREIGN_MAGIC: Final[tuple[tuple[bytes, _Foreign], ...]] = (
     (b"\x93NUMPY", _Foreign("a numpy array")),
     (b"\x7fELF", _Foreign("a program")),
     (b"MZ", _Foreign("a program")),
-    (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19", _Foreign("a PyTorch checkpoint", _EXPORT)),
-    (b"\x80", _Foreign("a Python pickle, perhaps a PyTorch checkpoint", _EXPORT)),
+    (b"\x80", _Foreign("a Python pickle", _EXPORT)),
 )
 
 
@@ -67,7 +74,7 @@ def recognise_format(path: str | Path) -> str:
         path: File or folder; `~` is understood.
 
     Returns:
-        One of ``keras``, ``keras-h5``, ``saved-model``, ``frozen-graph``, ``onnx``, ``tflite``.
+        One of the keys of `ACCEPTED`.
 
     Raises:
         InputError: It is missing, unreadable, or something else; the message says what it looks like.
@@ -143,13 +150,19 @@ def _recognise_zip(path: Path, start: bytes) -> str | _Foreign | None:
         ) from error
     if "config.json" in names and "model.weights.h5" in names:
         return KERAS
+    if any(name.endswith("models/model.json") for name in names):
+        return PYTORCH_PROGRAM
+    if any(name.startswith("serialized_exported_program") for name in names):
+        return _Foreign("a PyTorch program in an older form", "Save it again with torch.export.save of torch 2.8.")
     if any(name.endswith("data.pkl") for name in names):
-        return _Foreign("a PyTorch file", _EXPORT)
-    if any(name.endswith("models/model.json") or name == "archive_format" for name in names):
-        return _Foreign("an exported PyTorch program (.pt2)", _EXPORT)
+        return TORCHSCRIPT if any(name.endswith("constants.pkl") for name in names) else PYTORCH_WEIGHTS
     if any(name.endswith("saved_model.pb") for name in names):
         return _Foreign("a zip archive with a SavedModel in it", "Unpack it first.")
     return _Foreign("a zip archive", "Unpack it first.")
+
+
+def _recognise_old_torch(_path: Path, start: bytes) -> str | None:
+    return PYTORCH_WEIGHTS if start.startswith(_TORCH_MAGIC) else None
 
 
 def _recognise_foreign(_path: Path, start: bytes) -> _Foreign | None:
@@ -240,6 +253,7 @@ _RECOGNISERS: Final[tuple[Callable[[Path, bytes], str | _Foreign | None], ...]] 
     _recognise_tflite,
     _recognise_hdf5,
     _recognise_zip,
+    _recognise_old_torch,
     _recognise_foreign,
     _recognise_text,
     _recognise_protobuf,

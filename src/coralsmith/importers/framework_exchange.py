@@ -26,13 +26,18 @@ FAILURE_FILE: Final = "failure.json"
 
 @dataclass(frozen=True)
 class Request:
-    """What the child is to import; field by field as in `ImportOptions`."""
+    """What the child is to import; field by field as in `ImportOptions`.
+
+    `python_path` says where the module of `factory` may lie: the folder that the user works in.
+    """
 
     format: str
     path: str
     trust: bool = False
     input_size: tuple[int, int] | None = None
     signature: str | None = None
+    factory: str | None = None
+    python_path: str | None = None
 
     def write(self, folder: Path, pictures: tuple[Picture, ...]) -> Path:
         """Put the request and the sample pictures into the exchange folder; returns the request's file."""

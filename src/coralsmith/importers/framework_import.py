@@ -115,7 +115,13 @@ def _run_child(
     folder: Path, framework: Framework, source: SourceInfo, options: ImportOptions, progress: Progress
 ) -> Usage:
     request = exchange.Request(
-        source.format, str(source.path), options.trust, options.input_size, options.signature
+        source.format,
+        str(source.path),
+        options.trust,
+        options.input_size,
+        options.signature,
+        options.factory,
+        python_path=None if options.factory is None else str(Path.cwd()),
     )
     log = folder / "log.txt"
     stages = _StageReader(folder / exchange.STAGE_FILE, progress)

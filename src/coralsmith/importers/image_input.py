@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
-from coralsmith.errors import UnsupportedModelError
+from coralsmith.errors import UnsupportedModelError, UsageError
+
+_LARGEST: Final = 4096
+
+
+def parse_size(size: tuple[int, int] | str | None) -> tuple[int, int] | None:
+    """Height and width from "240x320", or from one number for a square.
+
+    Raises:
+        UsageError: It is no such text, or no size of an image.
+    """
+    if size is None:
+        return None
+    numbers: tuple[int, ...] = ()
+    if isinstance(size, str):
+        found = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", size.strip().lower())
+        numbers = () if found is None else (int(found[1]), int(found[2] or found[1]))
+    else:
+        numbers = tuple(size)
+    if len(numbers) != 2 or not all(1 <= number <= _LARGEST for number in numbers):
+        raise UsageError(
+            f"'{size}' is no image size.", hint="Give height and width, 240x320, or one number for a square, 300."
+        )
+    return numbers[0], numbers[1]
 
 
 def static_image_shape(
@@ -30,8 +55,8 @@ def static_image_shape(
     if size is None and (height is None or width is None):
         raise UnsupportedModelError(
             f"The input '{name}' has no fixed size: {_text(declared)}.",
-            hint="Give the height and width that the model was trained with (input_size), or export it with them; "
-            "the Edge TPU needs static shapes.",
+            hint="Give the height and width that the model was trained with (--input-size 300x300), or export it "
+            "with them; the Edge TPU needs static shapes.",
         )
     asked_height, asked_width = size or (height, width)
     if height not in (None, asked_height) or width not in (None, asked_width):

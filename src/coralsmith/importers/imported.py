@@ -45,6 +45,7 @@ class ImportOptions:
         images: uint8 RGB pictures [height, width, 3] of any size, for the verification; empty: noise is used.
         input_size: Height and width for a model that leaves them open.
         signature: Which signature of a SavedModel, where it has several.
+        factory: ``package.module:function`` that makes the PyTorch module whose weights the source holds.
         limits: Bounds of the child process.
         log: File that receives the framework's messages; None throws them away.
         verify: Whether a `.tflite` source is compared with its graph; other formats always are.
@@ -54,6 +55,7 @@ class ImportOptions:
     images: tuple[NDArray[np.uint8], ...] = ()
     input_size: tuple[int, int] | None = None
     signature: str | None = None
+    factory: str | None = None
     limits: Limits = field(default_factory=Limits)
     log: Path | None = None
     verify: bool = True

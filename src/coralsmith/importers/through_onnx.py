@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from coralsmith.importers.canonical import canonicalise
-from coralsmith.importers.framework_import import Framework, read_in_child
+from coralsmith.importers.framework_import import Framework, Read, read_in_child
 from coralsmith.importers.imported import Imported, ImportOptions, SourceInfo
 from coralsmith.importers.raw_heads import cut_at_raw_heads
 from coralsmith.importers.refusals import refuse_unusable
@@ -27,14 +27,22 @@ def import_through_onnx(source: SourceInfo, options: ImportOptions, progress: Pr
         InputError: The source cannot be used; the subclass says how.
     """
     read = read_in_child(ONNX, source, options, progress)
+    reference = f"onnxruntime {read.facts.versions['onnxruntime']}"
+    return in_common_form(read, source, options, reference, progress)
+
+
+def in_common_form(
+    read: Read, source: SourceInfo, options: ImportOptions, reference: str, progress: Progress
+) -> Imported:
+    """The graph that came out of an ONNX model, proved against its reference and cut at its raw heads."""
     refuse_unusable(read.graph)
     canonicalise(read.graph)
-    read.graph.verify("importing the ONNX model")
+    read.graph.verify(f"importing the {source.format} model")
     progress.step("Comparing with the source")
     verification = verify_import(
         read.graph,
         read.samples,
-        reference=f"onnxruntime {read.facts.versions['onnxruntime']}",
+        reference=reference,
         real_images=bool(options.images),
         tolerance=TOLERANCE,
     )
