@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from coralsmith.graph import Graph  # noqa: E402
 from coralsmith.graph.executor import Executor  # noqa: E402
+from coralsmith.importers.onnx import loading  # noqa: E402, F401 - for tests
 from coralsmith.importers.onnx.child import as_stored  # noqa: E402
 from coralsmith.importers.onnx.cleaning import cleaned  # noqa: E402
 from coralsmith.importers.onnx.image_input import fix_image_input  # noqa: E402

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import onnx
-from onnx import TensorProto
+from onnx import TensorProto, inliner
 
 from coralsmith.errors import MalformedModelError, UnsupportedModelError
 from coralsmith.importers.framework_child import essential_line
@@ -38,7 +38,7 @@ def load_model(path: Path) -> Any:
     _require_known_operators(model)
     _read_external_weights(model, path.parent)
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+        model = inliner.inline_local_functions(model)
         _require_known_operators(model)
     return model
 
