@@ -188,7 +188,7 @@ def _coder(anchors: Floats, answers: list[Floats]) -> BoxCoder | None:
         if not np.isfinite(scale) or scale <= 0:
             return None
         quantities += "yxhw"[quantity]
-        scales.append(float(f"{scale:.4g}"))
+        scales.append(float(f"{scale:.5g}"))
     orders: dict[str, BoxOrder] = {"yxhw": "yxhw", "xywh": "xywh"}
     if quantities not in orders:
         return None

@@ -20,6 +20,7 @@ from coralsmith.importers.onnx import loading  # noqa: E402, F401 - for tests
 from coralsmith.importers.onnx.child import as_stored  # noqa: E402
 from coralsmith.importers.onnx.cleaning import cleaned  # noqa: E402
 from coralsmith.importers.onnx.image_input import fix_image_input  # noqa: E402
+from coralsmith.importers.onnx.operators import TRANSLATORS  # noqa: E402, F401 - for tests
 from coralsmith.importers.onnx.session import run_source  # noqa: E402
 from coralsmith.importers.onnx.translation import translate  # noqa: E402
 

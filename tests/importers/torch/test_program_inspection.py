@@ -36,7 +36,8 @@ def test_a_network_of_fixed_shapes_passes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["torch.os.system", "torch.hub.load", "_operator.call", "math.pow", "#extension", "torch.ops.own.run.out"]
+    "target",
+    ["torch.os.system", "torch.hub.load", "_operator.call", "math.pow", "#extension", "torch.ops.own.run.out"],
 )
 def test_calls_of_anything_but_operators_are_refused(tmp_path: Path, target: str) -> None:
     path = written(tmp_path, **call(target))
