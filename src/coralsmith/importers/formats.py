@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from coralsmith.errors import InputError, MalformedModelError
+from coralsmith.importers.protobuf import fields
 
 TFLITE: Final = "tflite"
 KERAS: Final = "keras"
@@ -174,17 +175,17 @@ def _recognise_foreign(_path: Path, start: bytes) -> _Foreign | None:
 
 def _recognise_protobuf(path: Path, start: bytes) -> str | _Foreign | None:
     """Tell three protobuf files apart by their first fields (tensorflow/core, onnx/onnx.proto)."""
-    fields = _protobuf_fields(start)
-    first = next(fields, None)
+    outer = fields(start)
+    first = next(outer, None)
     if first is None:
         return None
     number, value = first
     if number == 1 and isinstance(value, bytes):  # GraphDef.node, a NodeDef: name, operator
-        inner = [(field, content) for field, content in _protobuf_fields(value)]
+        inner = [(field, content) for field, content in fields(value)]
         names_a_node = [field for field, content in inner[:2] if isinstance(content, bytes)] == [1, 2]
         return FROZEN_GRAPH if names_a_node else None
     if number == 1 and isinstance(value, int):
-        second = next(fields, None)
+        second = next(outer, None)
         if value == 1 and second is not None and second[0] == 2:  # saved_model_schema_version, meta_graphs
             return _saved_model_file(path)
         if 1 < value < 64 and second is not None:  # ModelProto.ir_version, producer_name or opset_import
@@ -196,38 +197,6 @@ def _saved_model_file(path: Path) -> str | _Foreign:
     if path.name == "saved_model.pb":
         return SAVED_MODEL
     return _Foreign("the graph of a SavedModel without its folder", "Give the whole folder.")
-
-
-def _protobuf_fields(content: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Fields of a message, as far as they can be read; the last one may be cut off."""
-    position = 0
-    while position < len(content):
-        key, position = _varint(content, position)
-        number, wire_type = key >> 3, key & 7
-        if wire_type == 0:
-            value, position = _varint(content, position)
-            yield number, value
-        elif wire_type == 2:
-            length, position = _varint(content, position)
-            yield number, content[position : position + length]
-            position += length
-        elif wire_type in (1, 5):
-            position += 8 if wire_type == 1 else 4
-        else:
-            return
-
-
-def _varint(content: bytes, position: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 64, 7):
-        if position >= len(content):
-            return 0, position
-        byte = content[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-    return 0, len(content)
 
 
 def _recognise_text(_path: Path, start: bytes) -> _Foreign | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from coralsmith.errors import InputError
+from coralsmith.importers.onnx.weight_files import weight_files
 
 _PIECE: Final = 1 << 20
 _MAX_FILES: Final = 10_000
@@ -26,7 +27,7 @@ def resolve_source(path: str | Path) -> Path:
 
 
 def source_digest(path: Path) -> str:
-    """SHA-256 of a file, or of the relative names and contents of a folder's files in order.
+    """SHA-256 of a file and of the weight files that it names, or of a folder's files with their names in order.
 
     Raises:
         InputError: A file cannot be read, or the folder holds more than 10,000.
@@ -35,7 +36,8 @@ def source_digest(path: Path) -> str:
     try:
         for file in _files(path):
             if file != path:
-                digest.update(file.relative_to(path).as_posix().encode() + b"\0")
+                base = path if path.is_dir() else path.parent.resolve()
+                digest.update(file.relative_to(base).as_posix().encode() + b"\0")
             with file.open("rb") as content:
                 while piece := content.read(_PIECE):
                     digest.update(piece)
@@ -47,6 +49,7 @@ def source_digest(path: Path) -> str:
 def _files(path: Path) -> Iterator[Path]:
     if path.is_file():
         yield path
+        yield from weight_files(path)
         return
     files = sorted(file for file in path.rglob("*") if file.is_file())
     if len(files) > _MAX_FILES:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from coralsmith.errors import InputError, MalformedModelError, UnsupportedModelError
+from coralsmith.importers.source_files import source_digest
 from tests.importers.onnx.models import (
     TensorProto,
     compared,
@@ -55,6 +56,17 @@ def test_weights_beside_the_model_are_read(tmp_path: Path) -> None:
     (tmp_path / "model.data").write_bytes(b"\0" * 64 + WEIGHTS.tobytes())
     path = saved(with_external_weights("model.data", offset=64, length=WEIGHTS.nbytes), tmp_path)
     assert kinds(compared(load_model(path))) == ["CONV_2D"]
+
+
+def test_weights_beside_the_model_belong_to_its_hash(tmp_path: Path) -> None:
+    (tmp_path / "model.data").write_bytes(WEIGHTS.tobytes())
+    path = saved(with_external_weights("model.data"), tmp_path)
+    before = source_digest(path)
+    assert before == source_digest(path)
+    (tmp_path / "unrelated.data").write_bytes(b"x")
+    assert source_digest(path) == before
+    (tmp_path / "model.data").write_bytes((2 * WEIGHTS).tobytes())
+    assert source_digest(path) != before
 
 
 @pytest.mark.parametrize("location", ["../outside.data", "/etc/hostname", "inner/../../outside.data", "", "."])
