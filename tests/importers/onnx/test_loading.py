@@ -229,9 +229,18 @@ def test_a_node_that_reads_nothing_is_damage() -> None:
     )
 
 
-def test_a_small_file_cannot_ask_for_a_huge_constant() -> None:
-    nodes = [node("ConstantOfShape", ["s"], "k"), node("Add", ["x", "k"])]
-    refused(model(nodes, {"s": np.array([1 << 20, 1 << 20])}), UnsupportedModelError, "makes a constant of about")
+@pytest.mark.parametrize(
+    ("kind", "constants"),
+    [
+        ("ConstantOfShape", {"s": np.array([1 << 20, 1 << 20])}),
+        ("Expand", {"one": np.float32([1]), "s": np.array([1 << 20, 1 << 20])}),
+        ("Tile", {"one": np.float32([1]), "s": np.array([1 << 40])}),
+        ("Range", {"a": np.float32(0), "b": np.float32(1e9), "c": np.float32(1e-3)}),
+    ],
+)
+def test_a_small_file_cannot_ask_for_a_huge_constant(kind: str, constants: dict[str, np.ndarray]) -> None:
+    nodes = [node(kind, list(constants), "k"), node("Add", ["x", "k"])]
+    refused(model(nodes, constants), UnsupportedModelError, rf"\({kind}\) makes a constant of .*e\+")
 
 
 def test_a_wrong_kernel_is_named() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
@@ -12,6 +13,7 @@ from coralsmith.graph import Array
 from coralsmith.importers.framework_child import essential_line
 from coralsmith.importers.onnx.node import Node
 from coralsmith.importers.onnx.session import open_session
+from coralsmith.importers.onnx.values import Value
 
 _NEVER: Final = frozenset(
     {"If", "Loop", "Scan", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli"}
@@ -21,7 +23,7 @@ _MAX_ELEMENTS: Final = 1 << 26
 
 def is_computable(node: Node) -> bool:
     """Whether a node is one constant for all images."""
-    known = not any(hasattr(operand, "order") for operand in node.inputs)
+    known = not any(isinstance(operand, Value) for operand in node.inputs)
     return known and node.kind not in _NEVER and (bool(node.inputs) or node.kind == "Constant")
 
 
@@ -54,11 +56,24 @@ def compute(proto: Any, node: Node, ir_version: int) -> Sequence[Array]:
 
 def _require_moderate(node: Node) -> None:
     """Refuse what asks for a constant of enormous size; a hostile file needs only a few bytes to do so."""
-    if node.kind not in ("ConstantOfShape", "Expand", "Tile", "Range"):
-        return
-    numbers = [float(number) for operand in node.inputs for number in getattr(operand, "flat", ())][:64]
-    size = 1.0
-    for number in numbers:
-        size *= max(abs(number), 1.0)
-    if size > _MAX_ELEMENTS and node.kind != "Range":
-        raise node.refusal(f"makes a constant of about {size:.0f} elements")
+    size = _SIZES[node.kind](node) if node.kind in _SIZES else 0.0
+    if size > _MAX_ELEMENTS:
+        raise node.refusal(f"makes a constant of {size:.3g} elements")
+
+
+def _product(numbers: Array) -> float:
+    return float(np.prod(numbers.astype(np.float64)))
+
+
+def _range_size(node: Node) -> float:
+    start, limit, step = (float(node.constant(position)) for position in range(3))
+    return abs(limit - start) / max(abs(step), 1e-30)
+
+
+_SIZES: Final[dict[str, Callable[[Node], float]]] = {
+    "ConstantOfShape": lambda node: _product(node.constant(0)),
+    "Expand": lambda node: _product(node.constant(1)) * node.constant(0).size,
+    "Tile": lambda node: _product(node.constant(1)) * node.constant(0).size,
+    "Range": _range_size,
+}
+"""About how many elements the operators make that can make many out of few."""
