@@ -25,6 +25,7 @@ from coralsmith.errors import (
 from coralsmith.graph import Graph
 from coralsmith.graph.reader import read_tflite
 from coralsmith.importers import framework_exchange as exchange
+from coralsmith.importers.formats import ACCEPTED
 from coralsmith.importers.framework_process import run_module
 from coralsmith.importers.imported import ImportOptions, SourceInfo, Usage
 from coralsmith.importers.samples import Samples
@@ -60,14 +61,14 @@ class Framework:
     extra: str
     packages: tuple[str, ...]
 
-    def require(self, source_format: str) -> None:
+    def require(self, source: SourceInfo) -> None:
         """Refuse to start where a package is missing.
 
         Raises:
             MissingExtraError: It is not installed.
         """
         if any(find_spec(package) is None for package in self.packages):
-            raise MissingExtraError(self.extra, f"Reading a {source_format} model")
+            raise MissingExtraError(self.extra, f"Reading '{source.path.name}' ({ACCEPTED[source.format]})")
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def read_in_child(framework: Framework, source: SourceInfo, options: ImportOptio
         MachineError: A limit was reached, or the framework crashed.
         InputError: The source cannot be used; the subclass says how.
     """
-    framework.require(source.format)
+    framework.require(source)
     progress.step(f"Reading the model with {framework.name}")
     try:
         with tempfile.TemporaryDirectory(prefix="coralsmith-") as name:

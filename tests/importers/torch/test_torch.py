@@ -14,6 +14,7 @@ from coralsmith.detection.preprocess import resize_image
 from coralsmith.detection.recognition import recognise
 from coralsmith.errors import CoralsmithError, MalformedModelError, UnsupportedModelError, UsageError
 from coralsmith.importers import import_model
+from coralsmith.repair.driver import repair
 from tests.importers.onnx.test_ultralight import detections, share_found_again
 
 pytest.importorskip("torch", reason="needs coralsmith[torch]")
