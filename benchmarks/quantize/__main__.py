@@ -27,10 +27,10 @@ def main() -> None:
     arguments = _arguments()
     sources = Sources(arguments.shared.resolve(), arguments.work.resolve())
     sources.work.mkdir(parents=True, exist_ok=True)
-    machine = _machine()
-    print(f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}; load {machine['load']}")
+    facts = machine()
+    print(f"{facts['processor']}, {facts['cores']} cores, Python {facts['python']}; load {facts['load']}")
     for part in PARTS if arguments.part == "all" else (arguments.part,):
-        result = {"part": part, "machine": _machine(), "result": _measure(part, sources, arguments.times)}
+        result = {"part": part, "machine": machine(), "result": _measure(part, sources, arguments.times)}
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"quantize_{part}.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
 
@@ -56,7 +56,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
     """What the numbers depend on; a load near 0 means that nothing else ran."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text("utf-8").splitlines() if info.exists() else []

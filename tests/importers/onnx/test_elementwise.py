@@ -89,6 +89,17 @@ def test_a_hard_sigmoid_of_mobilenet_is_relu6() -> None:
     assert kinds(one("HardSigmoid", alpha=1 / 6, beta=0.5, low=-6.0, high=6.0)) == ["ADD", "MUL"]
 
 
+@pytest.mark.parametrize("inputs", [["x", "s"], ["s", "x"]])
+def test_a_value_times_its_hard_sigmoid_is_hard_swish(inputs: list[str]) -> None:
+    nodes = [node("HardSigmoid", ["x"], "s", alpha=1 / 6, beta=0.5), node("Mul", inputs)]
+    assert kinds(compared(model(nodes, opset=11), low=-6.0, high=6.0)) == ["HARD_SWISH"]
+
+
+def test_another_values_hard_sigmoid_is_a_gate() -> None:
+    nodes = [CONVOLUTION, node("HardSigmoid", ["c"], "s", alpha=1 / 6, beta=0.5), node("Mul", ["x", "s"])]
+    assert kinds(compared(model(nodes, WEIGHTS))) == ["CONV_2D", "MUL", "MUL"], "the shift is in the bias"
+
+
 def test_any_other_hard_sigmoid() -> None:
     one("HardSigmoid", alpha=0.2, beta=0.4, low=-6.0, high=6.0)
 

@@ -21,6 +21,31 @@ def _combined(kind: str, attributes: Mapping[str, Attribute], node: Node, build:
     return Value(reduce(lambda left, right: build.emit(kind, [left, right], attributes), tensors), order)
 
 
+def _multiplied(node: Node, build: Builder) -> Value:
+    """MUL, or HARD_SWISH where a value is multiplied by its own hard sigmoid, as older operator sets write it."""
+    product = _combined("MUL", FIXED, node, build)
+    op = build.producer(product.tensor)
+    factors = list(op.activations()) if op is not None else []
+    for value, gate in (factors, factors[::-1]) if len(factors) == 2 else ():
+        if _is_hard_sigmoid(build, gate, value):
+            return Value(build.emit("HARD_SWISH", [value]), product.order)
+    return product
+
+
+def _is_hard_sigmoid(build: Builder, gate: Tensor, value: Tensor) -> bool:
+    """Whether a tensor is relu6(value + 3) / 6, as `_gate` builds it."""
+    for kind, number in (("MUL", 1 / 6), ("RELU6", None), ("ADD", 3.0)):
+        op = build.producer(gate)
+        sources = [] if op is None else list(op.activations())
+        if op is None or op.kind != kind or len(sources) != 1:
+            return False
+        constants = [tensor.data for tensor in op.inputs if tensor is not None and tensor.data is not None]
+        if number is not None and not (constants[0].size == 1 and abs(float(constants[0].max()) - number) < 1e-5):
+            return False
+        gate = sources[0]
+    return gate is value
+
+
 def _unary(kind: str, node: Node, build: Builder) -> Value:
     value = node.value()
     return Value(build.emit(kind, [value.tensor]), value.order)
@@ -150,8 +175,9 @@ _FLOAT: Final = 1  # onnx.TensorProto.FLOAT
 ELEMENTWISE: Final[dict[str, Translator]] = {
     **{
         kind: partial(_combined, name, FIXED)
-        for kind, name in {"Add": "ADD", "Sub": "SUB", "Mul": "MUL", "Div": "DIV", "Sum": "ADD"}.items()
+        for kind, name in {"Add": "ADD", "Sub": "SUB", "Div": "DIV", "Sum": "ADD"}.items()
     },
+    "Mul": _multiplied,
     "Max": partial(_combined, "MAXIMUM", {}),
     "Min": partial(_combined, "MINIMUM", {}),
     **{

@@ -1,0 +1,1 @@
+"""coralsmith's importers beside other routes to a float `.tflite`."""
