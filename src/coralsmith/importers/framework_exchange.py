@@ -28,7 +28,8 @@ FAILURE_FILE: Final = "failure.json"
 class Request:
     """What the child is to import; field by field as in `ImportOptions`.
 
-    `python_path` says where the module of `factory` may lie: the folder that the user works in.
+    `python_path` says where the module of `factory`, or the classes of a trusted pickle, may lie: the folder that
+    the user works in.
     """
 
     format: str

@@ -122,7 +122,7 @@ def _run_child(
         options.input_size,
         options.signature,
         options.factory,
-        python_path=None if options.factory is None else str(Path.cwd()),
+        python_path=str(Path.cwd()) if options.factory or options.trust else None,
     )
     log = folder / "log.txt"
     stages = _StageReader(folder / exchange.STAGE_FILE, progress)

@@ -22,6 +22,17 @@ class Small(nn.Module):
         return boxes, {"scores": scores}
 
 
+class Plain(nn.Module):
+    """One tensor in, one out, as TorchScript likes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.Hardswish())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.trunk(x).flatten(2).transpose(1, 2)
+
+
 def no_module() -> int:
     return 3
 

@@ -45,6 +45,8 @@ def read_module(request: Request) -> TorchSource:
         UnsupportedModelError: It would run code of its own and is not trusted, or takes no single image.
         UsageError: The factory is missing, cannot be imported, or makes no module.
     """
+    if request.python_path is not None:
+        sys.path.insert(0, request.python_path)
     if request.format == PYTORCH_PROGRAM:
         return _program(request)
     if request.format == TORCHSCRIPT:
@@ -136,8 +138,6 @@ def _made(request: Request) -> Any:
     name, _, function = request.factory.partition(":")
     if not name or not function:
         raise UsageError(f"'{request.factory}' is no factory.", hint="Write it as package.module:function.")
-    if request.python_path is not None:
-        sys.path.insert(0, request.python_path)
     try:
         factory = getattr(importlib.import_module(name), function)
     except (ImportError, AttributeError) as error:
