@@ -14,9 +14,13 @@ WEIGHTS = {"w": noise(3, 3, 1, 1)}
 
 
 @pytest.mark.parametrize("kind", ["Add", "Sub", "Mul", "Div"])
-@pytest.mark.parametrize("shape", [(), (1,), (3, 1, 1), (1, 3, 1, 1), (8, 10), (1, 3, 8, 10), (10,)])
-def test_arithmetic_with_a_constant_of_any_shape(kind: str, shape: tuple[int, ...]) -> None:
-    assert kinds(one(kind, {"k": noise(*shape, low=0.5)})) == [kind.upper()]
+def test_arithmetic_with_a_constant(kind: str) -> None:
+    assert kinds(one(kind, {"k": noise(3, 1, 1, low=0.5)})) == [kind.upper()]
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 3, 1, 1), (8, 10), (1, 3, 8, 10), (10,)])
+def test_a_constant_of_any_shape(shape: tuple[int, ...]) -> None:
+    assert kinds(one("Mul", {"k": noise(*shape)}, clean=False)) == ["MUL"]
 
 
 @pytest.mark.parametrize("kind", ["Sub", "Div"])
