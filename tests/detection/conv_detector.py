@@ -36,6 +36,8 @@ class Spelling:
         in_pixels: Whether in pixels of the image.
         scales: Divisors of the raw columns.
         clipped: Whether its boxes are clipped to the image.
+        background: Makes the scores a softmax with column 0 for the background, favoured by this much; None leaves
+            raw scores.
     """
 
     x_first: bool = True
@@ -43,6 +45,7 @@ class Spelling:
     in_pixels: bool = False
     scales: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)
     clipped: bool = False
+    background: float | None = None
 
 
 def conv_detector(spelling: Spelling | None = None) -> Graph:
@@ -62,7 +65,23 @@ def conv_detector(spelling: Spelling | None = None) -> Graph:
         outputs.append(_add(ops, "CONCATENATION", rows, joined, axis=1, fused_activation_function="NONE"))
     if spelling is not None:
         outputs[0] = _decoder(ops, outputs[0], spelling)
+    if spelling is not None and spelling.background is not None:
+        _favour_background(ops, spelling.background)
+        outputs[1].name = "logits"
+        outputs[1] = _add(ops, "SOFTMAX", [outputs[1]], "scores", beta=1.0)
     return builders.graph(ops, [image], outputs)
+
+
+def _favour_background(ops: list[Op], amount: float) -> None:
+    """Calm the score convolutions and raise their first column."""
+    for op in ops:
+        if op.kind == "CONV_2D" and op.name.startswith("scores"):
+            weights = op.inputs[1].data * 0.02
+            bias = np.tile(np.array([amount, 0, 0], np.float32), BOXES)
+            op.inputs[1:] = [
+                builders.constant(f"{op.name}_calm", weights),
+                builders.constant(f"{op.name}_bias", bias),
+            ]
 
 
 def _decoder(ops: list[Op], raw: Tensor, spelling: Spelling) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from coralsmith.detection.candidates import HeadCandidate, candidates
+from coralsmith.detection.decode import class_probabilities
 from coralsmith.detection.graph_decoder import GraphDecoder, find_graph_decoder
 from coralsmith.detection.head import DetectionHead, InputSpec, ScoreSpec
 from coralsmith.detection.input_convention import conventional_input
@@ -109,9 +110,10 @@ def _detections(samples: Samples, decoder: GraphDecoder, head: DetectionHead) ->
     """The source's own boxes (ymin, xmin, ymax, xmax) and class probabilities."""
     boxes = samples.outputs[decoder.decoded.name].reshape(len(samples.inputs), -1, 4)
     scores = samples.outputs[head.scores].reshape(len(samples.inputs), len(head.anchors), -1)
-    if head.score.background is not None:
-        scores = np.delete(scores, head.score.background, axis=2)
-    return {"boxes": np.stack([decoder.form.corners(rows) for rows in boxes]), "scores": scores}
+    return {
+        "boxes": np.stack([decoder.form.corners(rows) for rows in boxes]),
+        "scores": np.stack([class_probabilities(rows, head.score) for rows in scores]),
+    }
 
 
 def _cut(decoded: str, problem: str = "") -> Finding:

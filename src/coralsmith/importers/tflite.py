@@ -20,6 +20,7 @@ from coralsmith.importers.float_weights import expand_dynamic_range_weights, exp
 from coralsmith.importers.image_input import static_image_shape
 from coralsmith.importers.imported import Imported, ImportOptions, SourceInfo, is_quantized
 from coralsmith.importers.naming import unique_names
+from coralsmith.importers.raw_heads import cut_at_raw_heads
 from coralsmith.importers.refusals import refuse_unusable
 from coralsmith.importers.samples import Samples, model_inputs, noise_pictures
 from coralsmith.importers.verification import EXACT_TOLERANCE, verify_import
@@ -68,12 +69,16 @@ def import_tflite(source: SourceInfo, options: ImportOptions, progress: Progress
         canonicalise(graph)
     graph.verify("importing the .tflite model")
     progress.step("Comparing with the source")
-    verification = None
-    if samples is not None:
-        verification = verify_import(
-            graph, samples, reference="LiteRT", real_images=bool(options.images), tolerance=tolerance
-        )
-    return Imported(graph, None, replace(source, output_names=names, notes=tuple(notes)), findings, verification)
+    described = replace(source, output_names=names, notes=tuple(notes))
+    if samples is None:
+        return Imported(graph, None, described, findings, None)
+    verification = verify_import(
+        graph, samples, reference="LiteRT", real_images=bool(options.images), tolerance=tolerance
+    )
+    if is_quantized(graph):
+        return Imported(graph, None, described, findings, verification)
+    heads = cut_at_raw_heads(graph, samples, verification)
+    return Imported(heads.graph, heads.head, described, findings + heads.findings, heads.verification)
 
 
 def _fix_input_size(graph: Graph, size: tuple[int, int] | None) -> None:

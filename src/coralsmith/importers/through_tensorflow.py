@@ -9,6 +9,7 @@ from coralsmith.detection.head import DetectionHead
 from coralsmith.importers.canonical import canonicalise
 from coralsmith.importers.framework_import import Framework, read_in_child
 from coralsmith.importers.imported import Imported, ImportOptions, SourceInfo
+from coralsmith.importers.raw_heads import cut_at_raw_heads
 from coralsmith.importers.refusals import refuse_unusable
 from coralsmith.importers.verification import verify_import
 from coralsmith.progress import Progress
@@ -46,4 +47,7 @@ def import_through_tensorflow(source: SourceInfo, options: ImportOptions, progre
         notes=tuple(read.facts.notes),
         usage=read.usage,
     )
-    return Imported(read.graph, head, described, [], verification)
+    if head is not None:
+        return Imported(read.graph, head, described, [], verification)
+    heads = cut_at_raw_heads(read.graph, read.samples, verification)
+    return Imported(heads.graph, heads.head, described, heads.findings, heads.verification)
