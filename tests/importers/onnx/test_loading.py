@@ -243,6 +243,35 @@ def test_a_small_file_cannot_ask_for_a_huge_constant(kind: str, constants: dict[
     refused(model(nodes, constants), UnsupportedModelError, rf"\({kind}\) makes a constant of .*e\+")
 
 
+@pytest.mark.parametrize(
+    ("nodes", "constants"),
+    [
+        ([node("Pad", ["x", "p"])], {"p": np.array([0, 0, 1 << 30, 0, 0, 0, 0, 0])}),
+        ([node("Resize", ["x", "", "", "z"])], {"z": np.array([1, 3, 1 << 30, 1 << 30])}),
+        ([node("Conv", ["x", "w"], pads=[1 << 30] * 4)], {"w": WEIGHTS}),
+        ([node("MaxPool", ["x"], kernel_shape=[1 << 30] * 2, pads=[(1 << 30) - 1] * 4)], {}),
+    ],
+    ids=["Pad", "Resize", "Conv", "MaxPool"],
+)
+def test_a_small_file_cannot_ask_for_a_huge_activation(nodes: list[Any], constants: dict[str, np.ndarray]) -> None:
+    refused(model(nodes, constants), UnsupportedModelError, "as no detector has|has the pads|makes")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"axis": "channels"}, {"axis": 7}],
+    ids=str,
+)
+def test_a_senseless_attribute_is_told_with_its_node(change: dict[str, Any]) -> None:
+    refused(model([node("Concat", ["x", "x"], **change)]), UnsupportedModelError, r"'Concat y' \(Concat\)")
+
+
+def test_a_damaged_constant_is_named() -> None:
+    source = model([node("Conv", ["x", "w"])], {"w": WEIGHTS})
+    source.graph.initializer[0].dims[0] = 5
+    assert refused(source, MalformedModelError, "The constant 'w' is damaged")
+
+
 def test_a_wrong_kernel_is_named() -> None:
     refused(
         model([node("Conv", ["x", "w"])], {"w": noise(4, 5, 3, 3)}), UnsupportedModelError, r"'Conv y' \(Conv\)"

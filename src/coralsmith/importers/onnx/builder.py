@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from coralsmith.importers.onnx.regrouping import regrouped
 from coralsmith.importers.onnx.values import CHANNELS_LAST, Operand, Order, Value
 
 _FLOAT: Final = np.dtype(np.float32)
+MAX_ELEMENTS: Final = 1 << 26  # of one activation, as `Graph.verify` bounds it
 FIXED: Final[Mapping[str, Attribute]] = {"fused_activation_function": "NONE"}
 
 
@@ -66,8 +68,8 @@ class Builder:
             raise UnsupportedModelError(f"'{self.scope}' cannot be computed: {error}.") from error
         assert shapes is not None, f"{kind} has a shape rule"
         for tensor, shape in zip(outputs, shapes, strict=True):
-            if 0 in shape:
-                raise UnsupportedModelError(f"'{self.scope}' is empty: its shape is {list(shape)}.")
+            if not 0 < math.prod(shape) <= MAX_ELEMENTS:
+                raise UnsupportedModelError(f"'{self.scope}' has the shape {list(shape)}, as no detector has.")
             tensor.shape = shape
             self._producers[tensor] = op
         self.ops.append(op)
@@ -166,6 +168,10 @@ class Builder:
         return self.regroup(operand, (1,) * (rank - operand.rank) + operand.shape)
 
     def _stored_constant(self, data: Array, order: Order) -> Tensor:
+        if data.dtype != np.float32:
+            raise UnsupportedModelError(
+                f"'{self.scope}' computes with a {data.dtype} constant.", hint="Export the model in float32."
+            )
         moved = data.transpose(order)
         while moved.ndim and moved.shape[0] == 1:
             moved = moved[0]

@@ -67,8 +67,9 @@ def fix_image_input(model: Any, size: tuple[int, int] | None) -> ImageInput:
     entry = inputs[0]
     kind = entry.type.tensor_type.elem_type
     if kind not in _DTYPES:
+        known = {number: name.lower() for name, number in TensorProto.DataType.items()}
         raise UnsupportedModelError(
-            f"The input '{entry.name}' is {TensorProto.DataType.Name(kind).lower()}.",
+            f"The input '{entry.name}' is {known.get(kind, f'of the unknown type {kind}')}.",
             hint="Export the model with a float32 input.",
         )
     declared = [dim.dim_value if dim.dim_value > 0 else None for dim in entry.type.tensor_type.shape.dim]

@@ -20,6 +20,7 @@ _OPTIONS: Final[tuple[dict[str, bool], ...]] = (
     {"align_corners": True, "half_pixel_centers": False},
     {"align_corners": False, "half_pixel_centers": True},
 )
+_LARGEST: Final = 1 << 14  # rows or columns
 _SAME_PLACE: Final = 1e-5  # of a pixel
 
 
@@ -61,7 +62,7 @@ def _target(node: Node, image: Value) -> tuple[tuple[int, int], tuple[float, flo
         wanted = dict(zip(axes, (int(size) for size in node.constant(3)), strict=True))
         sizes = [wanted.get(axis, image.shape[axis]) for axis in range(4)]
         scales = [size / length for size, length in zip(sizes, image.shape, strict=True)]
-    if tuple(sizes[:2]) != image.shape[:2] or min(sizes) < 1:
+    if tuple(sizes[:2]) != image.shape[:2] or not 1 <= min(sizes) <= max(sizes[2:]) <= _LARGEST:
         raise node.refusal(f"makes {sizes} of {list(image.shape)}")
     return (sizes[2], sizes[3]), (scales[2], scales[3])
 

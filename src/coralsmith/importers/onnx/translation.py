@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from coralsmith.errors import MalformedModelError, UnsupportedModelError
 from coralsmith.graph import Array, Graph, Tensor
+from coralsmith.importers.framework_child import essential_line
 from coralsmith.importers.onnx.builder import Builder
 from coralsmith.importers.onnx.constants import compute, is_computable
 from coralsmith.importers.onnx.folding import fold_into_convolutions
@@ -17,6 +18,9 @@ from coralsmith.importers.onnx.image_input import ImageInput
 from coralsmith.importers.onnx.node import Node
 from coralsmith.importers.onnx.operators import REASONS, TRANSLATORS
 from coralsmith.importers.onnx.values import Operand, Order, Value
+
+# What numpy and Python say of attributes that are no numbers, sizes without bounds, axes that do not exist.
+_DAMAGE: Final = (ArithmeticError, LookupError, TypeError, ValueError)
 
 
 def translate(model: Any, image: ImageInput) -> tuple[Graph, dict[str, Order]]:
@@ -36,7 +40,7 @@ def translate(model: Any, image: ImageInput) -> tuple[Graph, dict[str, Order]]:
     build = Builder()
     tensor = Tensor(image.name, image.stored_shape, image.dtype)
     known: dict[str, Operand | None] = {"": None, image.name: Value(tensor, image.order)}
-    known |= {constant.name: numpy_helper.to_array(constant) for constant in model.graph.initializer}
+    known |= {constant.name: _array(constant) for constant in model.graph.initializer}
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     for proto in model.graph.node:
         node = _node(proto, known, opset)
@@ -72,10 +76,25 @@ def _node(proto: Any, known: Mapping[str, Operand | None], opset: int) -> Node:
 
 
 def _attribute(attribute: Any) -> Any:
-    value = helper.get_attribute_value(attribute)
+    try:
+        value = helper.get_attribute_value(attribute)
+    except _DAMAGE as error:
+        raise MalformedModelError(
+            f"The attribute '{attribute.name}' is damaged. {essential_line(error)}"
+        ) from error
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace")
-    return numpy_helper.to_array(value) if hasattr(value, "data_type") and hasattr(value, "dims") else value
+    return _array(value) if isinstance(value, TensorProto) else value
+
+
+def _array(constant: Any) -> Array:
+    try:
+        array: Array = numpy_helper.to_array(constant)
+    except _DAMAGE as error:
+        raise MalformedModelError(
+            f"The constant '{constant.name}' is damaged. {essential_line(error)}", hint="Export the model again."
+        ) from error
+    return array
 
 
 def _outputs(proto: Any, node: Node, build: Builder, ir_version: int) -> Sequence[Operand]:
@@ -87,8 +106,8 @@ def _outputs(proto: Any, node: Node, build: Builder, ir_version: int) -> Sequenc
     _require_float(node)
     try:
         result = translator(node, build)
-    except ValueError as error:
-        raise node.refusal(f"does not fit its inputs: {error}") from error
+    except _DAMAGE as error:
+        raise node.refusal(f"does not fit its inputs. {essential_line(error)}") from error
     return result if isinstance(result, Sequence) else [result]
 
 

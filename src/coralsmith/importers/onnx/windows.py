@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from coralsmith.graph import Array, Attribute, Tensor
 from coralsmith.graph.shapes import same_padding
 from coralsmith.importers.onnx.builder import Builder
 from coralsmith.importers.onnx.node import Node
+
+_LARGEST_PAD: Final = 1024
 
 Sides = tuple[tuple[int, int], tuple[int, int]]
 """Before and after the rows, before and after the columns."""
@@ -95,6 +98,6 @@ def _pads(
         rows, columns = (same_padding(image[i], size[i], strides[i], dilations[i]) for i in range(2))
         return (rows, columns) if automatic == "SAME_UPPER" else (rows[::-1], columns[::-1])
     pads = (0, 0, 0, 0) if automatic == "VALID" else node.integers("pads", (0, 0, 0, 0))
-    if len(pads) != 4 or min(pads) < 0:
+    if len(pads) != 4 or min(pads) < 0 or max(pads) > _LARGEST_PAD:
         raise node.refusal(f"has the pads {list(pads)}, and only four that add to the image have a form here")
     return (pads[0], pads[2]), (pads[1], pads[3])
