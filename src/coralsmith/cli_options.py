@@ -40,7 +40,9 @@ MinRuntime = Annotated[
     int, typer.Option("--min-runtime", min=10, max=14, help="Oldest Edge TPU runtime to run on.")
 ]
 Trust = Annotated[bool, typer.Option("--trust", help="Run code that the model file brings along.")]
-InputSize = Annotated[str | None, typer.Option("--input-size", help="HEIGHTxWIDTH where the model leaves it open.")]
+InputSize = Annotated[
+    str | None, typer.Option("--input-size", help="HEIGHTxWIDTH where the model leaves it open.")
+]
 Factory = Annotated[str | None, typer.Option("--factory", help="package.module:function for PyTorch weights.")]
 
 
