@@ -24,6 +24,9 @@ from coralsmith.errors import MalformedModelError
 MOST_BYTES: Final = 1 << 26
 """Longest program taken; the longest one seen has 312,192 bytes."""
 
+NEXT_BLOCK: Final = 17
+"""Bundles from one block of an operator to its next, in all 22 files at hand."""
+
 Bits = tuple[int, int]
 """First bit and number of bits inside a bundle."""
 
@@ -41,7 +44,6 @@ _OUTPUT_ZERO_POINT: Final[Bits] = (29, 8)  # the bundle after
 _LOADED: Final[Bits] = (88, 32)
 _LOAD_FLAG: Final = 1 << (87 - 64)
 _HALF: Final = 16
-_NEXT_BLOCK: Final = 17  # bundles from one block of an operator to its next, in all 22 files at hand
 _TO_UPPER_HALF: Final = 6  # bundles from the load of a ratio's term to its load into the upper half
 _TERM_AGAIN: Final = 18  # ... to its second pair of loads
 _OTHER_TERM: Final = 30  # ... to the other term
@@ -188,7 +190,7 @@ class Program:
         gathered: list[list[RequantBlock]] = []
         for block in self.blocks:
             last = gathered[-1] if gathered else None
-            if last and block.bundle - last[-1].bundle == _NEXT_BLOCK and block.constants == last[0].constants:
+            if last and block.bundle - last[-1].bundle == NEXT_BLOCK and block.constants == last[0].constants:
                 last.append(block)
             else:
                 gathered.append([block])
@@ -218,6 +220,12 @@ class Program:
         value = loaded & np.uint64(0xFF)
         found = np.flatnonzero((loaded > 0) & (loaded == value * np.uint64(0x01010101)))
         return tuple(PaddingLoad(int(k), int(value[k])) for k in found)
+
+    def resembles(self, bundle: int, block: RequantBlock) -> bool:
+        """Whether a bundle has the multiplier or a clamp of a block where a block has them."""
+        here = self.words[bundle : bundle + 1]
+        pairs = ((_MULTIPLIER, block.multiplier), (_CLAMP_MIN, block.clamp_min), (_CLAMP_MAX, block.clamp_max))
+        return len(here) > 0 and any(value and _floats(here, bits)[0] == value for bits, value in pairs)
 
     @cached_property
     def _loaded(self) -> NDArray[np.uint64]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from coralsmith.compiled.verification import verify_models
 from coralsmith.compiled.verification.docs import verification_page
 from coralsmith.compiled.verification.rules import verification_rules
 from coralsmith.edgetpu.rules import EVIDENCE_KINDS
+from coralsmith.graph.model import Op, Tensor
 from tests.compiled.pairs import (
     BIRD,
     COLOURS,
@@ -44,9 +47,12 @@ def test_every_rule_is_found_in_some_pair(shared):
     other_output_scale(concatenation, ssd)
     without_tail = source(shared, deeplab).copy()
     without_tail.ops.pop()
+    with_custom = source(shared, BIRD).copy()
+    with_custom.ops.append(Op("CUSTOM", with_custom.outputs, [Tensor("sorted", (1,), np.dtype(np.float32))]))
     reports = [
         verified(shared, BIRD, INSECT),
         verified(shared, COLOURS[0]),
+        verify_models(with_custom, compiled(shared, BIRD), name=""),
         verified(shared, "libredge__gabor_64x64_p4"),
         verify_models(changed(source(shared, deeplab), 67, other_bias), compiled(shared, deeplab), name=""),
         verify_models(without_tail, compiled(shared, deeplab), name=""),

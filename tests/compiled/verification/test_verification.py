@@ -48,7 +48,7 @@ MATCHES = {
     "libredge__bright_64x64": (2, 1),
     "libredge__dense_1024": (1, 0),
     "libredge__dense_256": (1, 0),
-    "libredge__looming_64x64_3x3": (2, 1),
+    "libredge__looming_64x64_3x3": (2, 4),
     SSD: (72, 13),
 }
 POSENET = "gcedgetpu__posenet_mobilenet_v1_075_353_481_quant_decoder"

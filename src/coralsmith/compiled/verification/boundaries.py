@@ -8,14 +8,14 @@ from pathlib import Path
 
 from coralsmith.compiled.package import CompiledModel
 from coralsmith.compiled.segments import segments_of
-from coralsmith.compiled.verification.cpu_operators import CpuOperator, quantization, renamed
+from coralsmith.compiled.verification.cpu_operators import CpuOperator, quantization, renamed, unique_names
 from coralsmith.compiled.verification.rules import verification_rule
 from coralsmith.errors import InputError
 from coralsmith.findings import Finding, has_errors
 from coralsmith.graph.model import Graph, Tensor
 
 _ALL_SEGMENTS = "Give the files of all segments, coralsmith verify SOURCE SEGMENT_0 SEGMENT_1 ..., also"
-_SHAPES_SHOWN = 8
+_MOST_SHOWN = 8
 
 
 @dataclass(eq=False)
@@ -29,8 +29,8 @@ class _Names:
 
     def __post_init__(self) -> None:
         tensors = [tensor for tensor in self.source.tensors() if not tensor.is_constant]
-        self.whole = _unique((tensor.name, tensor) for tensor in tensors)
-        self.first = _unique((_first_part(tensor.name), tensor) for tensor in tensors)
+        self.whole = unique_names((tensor.name, tensor) for tensor in tensors)
+        self.first = unique_names((_first_part(tensor.name), tensor) for tensor in tensors)
 
     def find(self, name: str) -> Tensor | None:
         """The tensor of that name, else the one in its place of an operator on the CPU, else of a like name."""
@@ -53,6 +53,8 @@ def boundary_findings(
     if not has_errors(findings):
         yield from _other_shapes("inputs", source.inputs, read.values())
         yield from _other_shapes("outputs", source.outputs, made.values())
+        yield from _other_order("inputs", names, source.inputs, read.values())
+        yield from _other_order("outputs", names, source.outputs, made.values())
 
 
 def _of_tensors(
@@ -71,14 +73,6 @@ def _of_tensors(
                 yield from _contradictions(own, tensor, file, "the source")
             elif tensor.name in open_ends or tensor not in (*model.graph.inputs, *model.graph.outputs):
                 yield _nameless(tensor, file)
-
-
-def _unique(named: Iterator[tuple[str, Tensor]]) -> dict[str, Tensor]:
-    """The tensors whose names are theirs alone."""
-    together: dict[str, list[Tensor]] = {}
-    for name, tensor in named:
-        together.setdefault(name, []).append(tensor)
-    return {name: found[0] for name, found in together.items() if len(found) == 1}
 
 
 def _first_part(name: str) -> str:
@@ -148,6 +142,15 @@ def _other_shapes(side: str, wanted: Iterable[Tensor], found: Iterable[Tensor]) 
     """Whether the inputs or outputs have other shapes than those of the source, whatever their names."""
     shapes = [sorted(str(list(tensor.shape)) for tensor in dict.fromkeys(tensors)) for tensors in (wanted, found)]
     if shapes[0] != shapes[1]:
-        wanted_text, found_text = (", ".join(some[:_SHAPES_SHOWN]) or "none" for some in shapes)
+        wanted_text, found_text = (", ".join(some[:_MOST_SHOWN]) or "none" for some in shapes)
         finding = verification_rule("boundary-mismatch").finding(measured=f"{side} {found_text}")
         yield replace(finding, limit=f"{side} {wanted_text} in the source")
+
+
+def _other_order(side: str, names: _Names, wanted: list[Tensor], found: Iterable[Tensor]) -> Iterator[Finding]:
+    """Whether one file takes or gives all that the source does, in another order: users go by position."""
+    own = [names.find(tensor.name) for tensor in found]
+    if None not in own and own != wanted and len(own) == len(wanted) and set(own) == set(wanted):
+        order = ", ".join(str(wanted.index(tensor)) for tensor in own[:_MOST_SHOWN] if tensor is not None)
+        finding = verification_rule("boundary-mismatch").finding(measured=f"{side} in the order {order}")
+        yield replace(finding, limit=f"the {side} of the source in their order")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,26 @@ class CpuOperator:
     differences: tuple[Difference, ...] = ()
 
 
+def unique_names(named: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors whose names are theirs alone."""
+    together: dict[str, list[Tensor]] = {}
+    for name, tensor in named:
+        together.setdefault(name, []).append(tensor)
+    return {name: found[0] for name, found in together.items() if len(found) == 1}
+
+
+def needs_cpu(op: Op) -> bool:
+    """Whether an operator cannot run on the Edge TPU, whatever the compiler: it is custom, or has real numbers."""
+    tensors = (*op.inputs, *op.outputs)
+    return op.kind == "CUSTOM" or any(tensor is not None and tensor.is_float for tensor in tensors)
+
+
+def missing_operators(source: Graph, on_cpu: Iterable[CpuOperator]) -> list[Op]:
+    """The operators of the source that only a CPU can run, and that no compiled file has there."""
+    found = {one.index for one in on_cpu}
+    return [op for index, op in enumerate(source.ops) if index not in found and needs_cpu(op)]
+
+
 def cpu_operators(source: Graph, compiled: Iterable[tuple[str, Iterable[Op]]]) -> list[CpuOperator]:
     """Pair the operators on the CPU with those of the source: by name, else the first of the same form.
 
@@ -51,8 +71,10 @@ def cpu_operators(source: Graph, compiled: Iterable[tuple[str, Iterable[Op]]]) -
         compiled: Each file with its operators on the CPU.
     """
     unpaired = dict(enumerate(source.ops))
+    names = unique_names((tensor.name, tensor) for tensor in source.tensors())
     found: list[CpuOperator] = []
     for file, ops in compiled:
+        made: dict[Tensor, Tensor] = {}
         for op in ops:
             alike = [index for index, other in unpaired.items() if _is_alike(op, other)]
             named = (index for index in alike if unpaired[index].name == op.name)
@@ -60,7 +82,11 @@ def cpu_operators(source: Graph, compiled: Iterable[tuple[str, Iterable[Op]]]) -
             if index is None:
                 found.append(CpuOperator(file, op, None))
             else:
-                found.append(CpuOperator(file, op, index, tuple(_differences(unpaired.pop(index), op))))
+                own = unpaired.pop(index)
+                differences = (*_differences(own, op, names), *_wiring(own, op, made))
+                found.append(CpuOperator(file, op, index, differences))
+                if len(alike) == 1:
+                    made.update(zip(op.outputs, own.outputs, strict=True))
     return found
 
 
@@ -72,15 +98,28 @@ def _is_alike(first: Op, second: Op) -> bool:
     )
 
 
-def _differences(source: Op, compiled: Op) -> Iterator[Difference]:
-    for name, wanted in source.attributes.items():
-        if compiled.attributes.get(name) != wanted:
-            yield Difference(name, str(wanted), str(compiled.attributes.get(name)))
+def _differences(source: Op, compiled: Op, names: Mapping[str, Tensor]) -> Iterator[Difference]:
+    """What an operator has otherwise than the source's; `names` are the tensors of the source."""
+    for name in dict.fromkeys([*source.attributes, *compiled.attributes]):
+        wanted, found = source.attributes.get(name), compiled.attributes.get(name)
+        if found != wanted:
+            yield Difference(name, str(wanted), str(found))
     if not _are_same_options(source.custom_options, compiled.custom_options):
         yield Difference("options", f"{len(source.custom_options)} bytes", "others")
-    for wanted_tensor, found_tensor in zip(source.inputs, compiled.inputs, strict=False):
+    if len(source.inputs) != len(compiled.inputs):
+        yield Difference("inputs", str(len(source.inputs)), str(len(compiled.inputs)))
+    sides = ([*source.inputs, *source.outputs], [*compiled.inputs, *compiled.outputs])
+    for wanted_tensor, found_tensor in zip(*sides, strict=False):
         if wanted_tensor is not None and found_tensor is not None:
             yield from _constant_differences(wanted_tensor, found_tensor)
+            yield from _activation_differences(wanted_tensor, found_tensor, names)
+
+
+def _wiring(source: Op, compiled: Op, made: Mapping[Tensor, Tensor]) -> Iterator[Difference]:
+    """What an operator takes from others on the CPU otherwise; `made` are their outputs with the source's."""
+    for wanted, found in zip(source.inputs, compiled.inputs, strict=False):
+        if wanted is not None and found is not None and made.get(found, wanted) is not wanted:
+            yield Difference("input", f"'{wanted.name}'", f"'{made[found].name}'")
 
 
 def _are_same_options(first: bytes, second: bytes) -> bool:
@@ -111,6 +150,17 @@ def _constant_differences(source: Tensor, compiled: Tensor) -> Iterator[Differen
         what = "weights" if source.data.ndim > 1 else "bias"
         yield Difference(what, *values, len(places), channel=first[0] if first else None)
     if source.quant is not None and not source.quant.same_as(compiled.quant):
+        yield Difference(f"quantization of '{source.name}'", quantization(source), quantization(compiled))
+
+
+def _activation_differences(source: Tensor, compiled: Tensor, names: Mapping[str, Tensor]) -> Iterator[Difference]:
+    """What a tensor between operators has otherwise; one of a name that the source does not have is not judged."""
+    own = names.get(compiled.name)
+    if source.is_constant or compiled.is_constant or own is None:
+        return
+    if own is not source:
+        yield Difference("tensor", f"'{source.name}'", f"'{compiled.name}'")
+    elif quantization(source) != quantization(compiled):
         yield Difference(f"quantization of '{source.name}'", quantization(source), quantization(compiled))
 
 

@@ -25,6 +25,14 @@ block of its own. It is a *mismatch* when its place is known, by the layers befo
 and holds something else. It is *unverified* when it is not known how the compiler writes it: then a difference
 proves nothing. Weights that the compiler drops, because they only ever see padding, cannot differ, nor can
 scales whose change alters no rounded constant.
+
+Every constant of a program has one owner, and every layer lies behind those that it needs; what belongs to no
+operator, or runs at another point, is told. An operator that no rule is known for makes the verdict "unverified".
+
+What the verdict cannot speak of, as nothing that is known of a compiled file tells it: strides, dilations and
+windows, which of two equal tensors an operator reads, operators that only move or pick values, the contents of the
+compiler's own tables and matrices, and the instructions around the constants. It is a proof of origin, no seal: it
+does not notice every damage to a file.
 """
 
 

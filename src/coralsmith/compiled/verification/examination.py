@@ -9,7 +9,8 @@ from typing import Final
 from coralsmith.compiled.package import CompiledModel, Package
 from coralsmith.compiled.program import Program
 from coralsmith.compiled.verification.additions import addition
-from coralsmith.compiled.verification.cpu_operators import CpuOperator
+from coralsmith.compiled.verification.cpu_operators import CpuOperator, needs_cpu
+from coralsmith.compiled.verification.data_order import out_of_order
 from coralsmith.compiled.verification.gap_filling import place_layers
 from coralsmith.compiled.verification.layer_evidence import (
     ParameterBlob,
@@ -30,7 +31,7 @@ from coralsmith.compiled.verification.report import (
 from coralsmith.compiled.verification.source_layers import SourceLayer, is_layer, source_layers
 from coralsmith.compiled.verification.verdict import UNEXPLAINED
 from coralsmith.errors import MalformedModelError, UnsupportedModelError
-from coralsmith.graph.model import Graph
+from coralsmith.graph.model import Graph, Op
 from coralsmith.graph.reader import MAX_FILE_BYTES
 
 Files = Sequence[tuple[str, CompiledModel]]
@@ -49,6 +50,9 @@ class Examination:
         compiled: The compiled files.
         on_cpu: The operators that they leave on the CPU, paired with the source's.
 
+    Attributes:
+        unexplained: For each program its file and the bundles of constants that belong to no operator.
+
     Raises:
         MalformedModelError: The instructions of a file cannot be those of a real model.
         UnsupportedModelError: The source has more layers than any real model.
@@ -59,6 +63,7 @@ class Examination:
         mapped = [index for index in range(len(source.ops)) if index not in stayed]
         packages = [(file, package) for file, model in compiled for package in model.packages]
         self._source = source
+        self._mapped = mapped
         self._on_cpu = on_cpu
         self._kinds = frozenset(source.ops[index].kind for index in mapped)
         self._blobs = list(_blobs(packages))
@@ -69,15 +74,17 @@ class Examination:
         self._placements = place_layers(self._layers, self._contents, self._addition)
         self._gaps = gaps(self._placements, self._contents)
         self._others = other_operators(source, mapped)
-        self._evidence = self._settle([package for _, package in packages])
+        self._moved = out_of_order(source, [placement for placement in self._placements if placement.is_exact])
+        self.unexplained: list[tuple[str, list[int]]] = []
+        self._evidence = self._settle(packages)
 
     def _addition(self, place: Place) -> str:
         return addition(self._contents[place.program], place.start, place.end, self._kinds)
 
-    def _settle(self, packages: Sequence[Package]) -> dict[int, Evidence]:
+    def _settle(self, packages: Sequence[tuple[str, Package]]) -> dict[int, Evidence]:
         """What the instructions of all programs say, by the index of the operator in the source."""
         evidence: dict[int, Evidence] = {}
-        for number, package in enumerate(packages):
+        for number, (file, package) in enumerate(packages):
             main = package.main_executable
             if main is None:
                 continue
@@ -88,9 +95,11 @@ class Examination:
             if len(packages) > 1:
                 others = near(others, [layer.op for layer in layers], self._source)
             try:
-                found = Ledger(Program.of(main), self._source).settle(layers, others)
+                ledger = Ledger(Program.of(main), self._source)
+                found = ledger.settle(layers, others)
             except ValueError as error:
                 raise MalformedModelError(f"The instructions hold {error}, more than any real model.") from error
+            self.unexplained.append((file, ledger.unexplained(self._kinds)))
             for index, one in found.items():
                 if index not in evidence or _CERTAINTY[one.status] > _CERTAINTY[evidence[index].status]:
                     evidence[index] = one
@@ -103,7 +112,10 @@ class Examination:
         found_any = any(placement.is_exact for placement in self._placements)
         verdicts = [
             placed_verdict(
-                placement, self._blobs[placement.place.program], self._evidence.get(placement.layer.index)
+                placement,
+                self._blobs[placement.place.program],
+                self._evidence.get(placement.layer.index),
+                self._moved.get(placement.layer),
             )
             for placement in self._placements
         ]
@@ -131,6 +143,12 @@ class Examination:
             )
             for other, one in entries
         ]
+
+    def silent_ops(self) -> list[Op]:
+        """The operators on the Edge TPU that have no verdict, as nothing of them shows."""
+        judged = {verdict.index for verdict in self.other_ops()} | {layer.index for layer in self._layers}
+        ops = ((index, self._source.ops[index]) for index in self._mapped)
+        return [op for index, op in ops if index not in judged and not needs_cpu(op)]
 
     def accounts(self) -> list[ParameterAccount]:
         """Every byte of every program's parameters."""

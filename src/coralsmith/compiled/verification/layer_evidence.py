@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from coralsmith.compiled.verification.data_order import Misplacement
 from coralsmith.compiled.verification.layer_differences import Comparison, compare
 from coralsmith.compiled.verification.ledger import Evidence
 from coralsmith.compiled.verification.placement import Gap, Placement
-from coralsmith.compiled.verification.report import Difference, LayerVerdict, Status
+from coralsmith.compiled.verification.report import ORDER, Difference, LayerVerdict, Status
 from coralsmith.compiled.verification.source_layers import SourceLayer
 
 
@@ -29,13 +30,16 @@ class ParameterBlob:
     content: bytes
 
 
-def placed_verdict(placement: Placement, blob: ParameterBlob, evidence: Evidence | None) -> LayerVerdict:
+def placed_verdict(
+    placement: Placement, blob: ParameterBlob, evidence: Evidence | None, moved: Misplacement | None = None
+) -> LayerVerdict:
     """The verdict on a layer that has a place.
 
     Args:
         placement: Where it is.
         blob: The parameters it is among.
         evidence: What the instructions say; None where there are none.
+        moved: The layer on whose wrong side it is, if there is one.
     """
     layer, place = placement.layer, placement.place
     differences: list[Difference] = []
@@ -45,6 +49,9 @@ def placed_verdict(placement: Placement, blob: ParameterBlob, evidence: Evidence
         comparison = compare(placement, blob.content)
         differences = comparison.differences
         status, reason = _status(layer, comparison)
+    elif moved is not None:
+        differences = [_order(moved)]
+        status, reason = "mismatch", "its parameters are exact, but the program runs it at another point"
     if evidence is None:
         evidence = Evidence("unverified", "there are no instructions")
     if evidence.status != "exact":
@@ -52,6 +59,12 @@ def placed_verdict(placement: Placement, blob: ParameterBlob, evidence: Evidence
         if status == "exact":
             status, reason = evidence.status, f"its weights are exact, but {evidence.reason}"
     return _verdict(layer, status, reason, differences, blob, place.start, place.size, evidence.bundle)
+
+
+def _order(moved: Misplacement) -> Difference:
+    """On which side of another layer one is in both files."""
+    sides = (f"behind {moved.other.op.name}", f"before {moved.other.op.name}")
+    return Difference(ORDER, *(sides if moved.is_needed else reversed(sides)))
 
 
 def _status(layer: SourceLayer, comparison: Comparison) -> tuple[Status, str]:

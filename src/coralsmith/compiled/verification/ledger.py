@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from coralsmith.compiled.program import Program, RequantBlock, RequantRun
+from coralsmith.compiled.program import NEXT_BLOCK, Program, RequantBlock, RequantRun
 from coralsmith.compiled.requantization import Requantization, mean_the_same, with_weights
+from coralsmith.compiled.verification.added_blocks import is_added, padding_values
 from coralsmith.compiled.verification.constants import MOST_COMPARISONS, align, constant_differences, fits
 from coralsmith.compiled.verification.other_operators import OtherOperator
 from coralsmith.compiled.verification.report import Difference, Status
@@ -62,6 +63,7 @@ class Ledger:
     """
 
     def __init__(self, program: Program, graph: Graph) -> None:
+        self._program = program
         self._runs = program.runs
         self._terms = {load.block_bundle: load.terms for load in program.ratios}
         self._graph = graph
@@ -94,6 +96,28 @@ class Ledger:
         for other, windows in self._windows(missing.values()):
             evidence[other.index] = self._missing(other, windows)
         return evidence
+
+    def unexplained(self, kinds: Collection[str]) -> list[int]:
+        """The bundles of constants without an owner that the compiler is not known to add.
+
+        Those are blocks, what resembles the next block of an operator and is none, and values of padding that are
+        not the zero point of any padded tensor.
+
+        Args:
+            kinds: Kinds of the operators on the Edge TPU.
+        """
+        edges = {edge: run.block for run in map(self._runs.__getitem__, self._owner) for edge in _edges(run)}
+        free = [run for number, run in enumerate(self._runs) if number not in self._owner]
+        unknown = [
+            run for run in free if not is_added(run.block, kinds) or not edges.keys().isdisjoint(run.bundles)
+        ]
+        blocks = {block.bundle for block in self._program.blocks}
+        spoilt = [
+            edge for edge in edges.keys() - blocks if edge > 0 and self._program.resembles(edge, edges[edge])
+        ]
+        padded = padding_values(self._graph)
+        paddings = [load.bundle for load in self._program.paddings if load.value not in padded]
+        return sorted([*(bundle for run in unknown for bundle in run.bundles), *spoilt, *paddings])
 
     def _of_layers(self, layers: Sequence[SourceLayer], found: Sequence[int | None]) -> dict[int, Evidence]:
         evidence: dict[int, Evidence] = {}
@@ -166,6 +190,8 @@ class Ledger:
 
     def _found(self, other: OtherOperator, windows: Sequence[Window]) -> Evidence | None:
         """The blocks of an operator without weights: all of them or none."""
+        if not other.blocks:
+            return None
         chosen: list[int] = []
         for (_, block), window in zip(other.blocks, windows, strict=True):
             fitting = (
@@ -186,8 +212,8 @@ class Ledger:
 
     def _missing(self, other: OtherOperator, windows: Sequence[Window]) -> Evidence:
         """What stands in place of the constants of an operator without weights."""
-        if other.doubt:
-            return Evidence("unverified", other.doubt)
+        if other.doubt or other.reason:
+            return Evidence("unverified", other.doubt or other.reason)
         for (_, block), window in zip(other.blocks, windows, strict=True):
             candidates = (number for number, run in self._free(*window) if _could_be(other.op, block, run.block))
             run = next(candidates, None)
@@ -233,6 +259,11 @@ class Ledger:
             return fits(with_weights(source, weights, following[0].output, activation), block)
         except ValueError:
             return False
+
+
+def _edges(run: RequantRun) -> tuple[int, int]:
+    """Where one more block of a run would be."""
+    return run.bundles[0] - NEXT_BLOCK, run.bundles[-1] + NEXT_BLOCK
 
 
 def _is_kept(first: Tensor, second: Tensor) -> bool:

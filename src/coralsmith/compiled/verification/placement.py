@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -124,7 +124,20 @@ def exact_placements(layers: Sequence[SourceLayer], programs: Sequence[bytes]) -
             chosen = min(free, key=lambda one: not taken[one.place.program].touches(one.place))
             taken[chosen.place.program].add(chosen.place)
             placements.append(chosen)
-    return placements
+    return _equal_ones_in_order(placements)
+
+
+def _equal_ones_in_order(placements: Sequence[Placement]) -> list[Placement]:
+    """The same places, those of equal bytes given to their layers in the order of the source."""
+    equal: dict[bytes, list[Placement]] = {}
+    for placement in placements:
+        equal.setdefault(placement.layer.packed(placement.form), []).append(placement)
+    ordered: list[Placement] = []
+    for together in equal.values():
+        places = sorted((p.place for p in together), key=lambda place: (place.program, place.start))
+        by_layer = sorted(together, key=lambda p: p.layer.index)
+        ordered += (replace(p, place=place) for p, place in zip(by_layer, places, strict=True))
+    return ordered
 
 
 def gaps(placements: Sequence[Placement], programs: Sequence[bytes]) -> list[Gap]:

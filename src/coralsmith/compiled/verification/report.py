@@ -9,6 +9,9 @@ from coralsmith.findings import Finding
 
 SCHEMA: Final = "coralsmith/verify/1"
 
+ORDER: Final = "order"
+"""What differs where a layer has the right parameters at the wrong point of the program."""
+
 Verdict = Literal["match", "mismatch", "unverified"]
 Status = Literal["exact", "mismatch", "unverified"]
 
@@ -18,8 +21,8 @@ class Difference:
     """One value that the compiled file has otherwise than the source.
 
     Attributes:
-        what: weights, bias, multipliers, "weight zero point", "padding", "size", or a constant of the program:
-            multiplier, clamps, bias, "output zero point", "input zero point", "weight zero point".
+        what: weights, bias, multipliers, "weight zero point", "padding", "size", "order", or a constant of the
+            program: multiplier, clamps, bias, "output zero point", "input zero point", "weight zero point".
         expected: The value that follows from the source.
         found: The value in the compiled file.
         count: How many values of this sort differ.

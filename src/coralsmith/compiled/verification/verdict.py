@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Final
 
 from coralsmith.compiled.verification.cpu_operators import CpuOperator
 from coralsmith.compiled.verification.report import (
+    ORDER,
     Difference,
     LayerVerdict,
     OperatorVerdict,
@@ -17,6 +19,7 @@ from coralsmith.compiled.verification.report import (
 )
 from coralsmith.compiled.verification.rules import verification_rule
 from coralsmith.findings import Finding, has_errors
+from coralsmith.graph.model import Op
 
 UNEXPLAINED: Final = "unexplained"
 
@@ -41,6 +44,8 @@ def verdict_of(
     unexplained = sum(r.bytes for account in accounts for r in account.remainders if r.what == UNEXPLAINED)
     if unexplained:
         return "unverified", f"Every layer is exact, but {unexplained:,} bytes of parameters belong to none."
+    if any(finding.severity == "warning" for finding in findings):
+        return "unverified", "Every layer is exact, but something around them could not be verified."
     if not layers:
         return "unverified", "The source has no layers with weights that could be compared."
     what = f"all {_count(layers)} are" if len(layers) > 1 else "its one layer is"
@@ -53,11 +58,14 @@ def _sort_of_difference(layers: Sequence[LayerVerdict], others: Sequence[Operato
     strangers = [layer for layer in differing if layer.program is None]
     if strangers and not any(layer.status == "exact" for layer in layers):
         return "Another model: none of the source's layers is in the compiled file, and their sizes do not fit."
+    moved = [layer for layer in differing if any(d.what == ORDER for d in layer.differences)]
     if strangers:
         return f"Another architecture: {len(strangers)} of {_count(layers)} have no place in the compiled file."
     if changed:
         cause = "another training, or weights that were quantized otherwise"
         return f"The weights of {len(changed)} of {_count(layers)} differ: {cause}."
+    if moved:
+        return f"The parameters are the same, but {len(moved)} of {_count(layers)} run at another point."
     if differing:
         of_all = f"{len(differing)} of {_count(layers)}"
         cause = "exported again with other ranges (calibrated on other images)"
@@ -84,6 +92,28 @@ def verdict_findings(
         yield from _of_cpu_operator(op)
     for account in accounts:
         yield from _of_account(account)
+
+
+def remaining_findings(
+    missing: Sequence[Op], unexplained: Sequence[tuple[str, Sequence[int]]], silent: Sequence[Op]
+) -> Iterator[Finding]:
+    """What has no counterpart in the other file.
+
+    Args:
+        missing: Operators of the source that no file has on the CPU, where they would have to be.
+        unexplained: For each program its file and the bundles of constants that belong to no operator.
+        silent: Operators of the source of which nothing shows in a program.
+    """
+    for op in missing:
+        yield verification_rule("cpu-operator-missing").finding(op=op.name, measured=op.custom_code or op.kind)
+    for file, bundles in unexplained:
+        if bundles:
+            places = f"{len(bundles)} place{'' if len(bundles) == 1 else 's'}"
+            measured = f"{places} in {Path(file).name}, the first in bundle {bundles[0]:,}"
+            yield verification_rule("constants-unexplained").finding(measured=measured)
+    if silent:
+        kinds = [f"{count} {kind}" for kind, count in Counter(op.kind for op in silent).items()]
+        yield verification_rule("not-compared").finding(measured=", ".join(kinds))
 
 
 def _of_operator(verdict: LayerVerdict | OperatorVerdict, sort: str) -> Iterator[Finding]:

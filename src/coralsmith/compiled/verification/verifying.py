@@ -6,10 +6,10 @@ import numpy as np
 
 from coralsmith.compiled.integrity import integrity_findings
 from coralsmith.compiled.verification.boundaries import boundary_findings
-from coralsmith.compiled.verification.cpu_operators import cpu_operators
+from coralsmith.compiled.verification.cpu_operators import cpu_operators, missing_operators
 from coralsmith.compiled.verification.examination import Examination, Files
 from coralsmith.compiled.verification.report import SCHEMA, VerifyReport
-from coralsmith.compiled.verification.verdict import verdict_findings, verdict_of
+from coralsmith.compiled.verification.verdict import remaining_findings, verdict_findings, verdict_of
 from coralsmith.findings import gravest_first
 from coralsmith.graph.model import Graph
 
@@ -35,7 +35,9 @@ def verify_models(source: Graph, compiled: Files, *, name: str) -> VerifyReport:
         examination = Examination(source, compiled, on_cpu)
     layers, others = examination.layers(), examination.other_ops()
     accounts = examination.accounts()
-    findings = gravest_first([*structure, *verdict_findings(layers, others, accounts, on_cpu)])
+    missing = missing_operators(source, on_cpu)
+    remaining = remaining_findings(missing, examination.unexplained, examination.silent_ops())
+    findings = gravest_first([*structure, *verdict_findings(layers, others, accounts, on_cpu), *remaining])
     verdict, text = verdict_of(layers, others, accounts, findings)
     counts = [layer.status for layer in layers]
     return VerifyReport(
