@@ -121,6 +121,15 @@ def test_layers_of_equal_bytes_are_in_order_wherever_they_lie():
     assert [layer.offset for layer in report.layers] == sorted(layer.offset for layer in report.layers)
 
 
+def test_a_layer_that_shares_its_parameters_with_another_one_and_is_not_stored_again_is_unverified(shared):
+    graph = with_operator(source(shared, MOBILENET_V1), 13, "DEPTHWISE_CONV_2D")
+    copy, own = graph.ops[14], graph.ops[13]
+    copy.inputs, copy.attributes = [*copy.inputs, *own.inputs[1:]], dict(own.attributes)
+    report = verify(shared, MOBILENET_V1, graph)
+    statuses = [layer.status for layer in report.layers]
+    assert (report.verdict, statuses.count("exact"), statuses.count("unverified")) == ("unverified", 28, 1)
+
+
 def test_a_chain_whose_parameters_lie_in_reverse_is_a_mismatch():
     graph = chain(16, 16, 16, 16)
     blob = blob_of(graph)

@@ -109,7 +109,8 @@ class Examination:
         """The verdict on every layer, in execution order."""
         placed = {placement.layer: placement for placement in self._placements}
         absent = [layer for layer in self._layers if layer not in placed]
-        found_any = any(placement.is_exact for placement in self._placements)
+        exact = (placement for placement in self._placements if placement.is_exact)
+        stored = {placement.layer.packed(placement.form) for placement in exact}
         verdicts = [
             placed_verdict(
                 placement,
@@ -119,7 +120,7 @@ class Examination:
             )
             for placement in self._placements
         ]
-        verdicts += (absent_verdict(layer, self._gaps, absent, found_any=found_any) for layer in absent)
+        verdicts += (absent_verdict(layer, self._gaps, absent, stored) for layer in absent)
         for op in self._on_cpu:
             if op.index is not None and is_layer(self._source.ops[op.index]):
                 layer = SourceLayer(op.index, self._source.ops[op.index])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from coralsmith.compiled.verification.data_order import Misplacement
 from coralsmith.compiled.verification.layer_differences import Comparison, compare
@@ -11,6 +12,11 @@ from coralsmith.compiled.verification.ledger import Evidence
 from coralsmith.compiled.verification.placement import Gap, Placement
 from coralsmith.compiled.verification.report import ORDER, Difference, LayerVerdict, Status
 from coralsmith.compiled.verification.source_layers import SourceLayer
+
+_STORED_ONCE: Final = (
+    "another layer of the source has the same parameters, and the compiled file holds them less often: whether "
+    "the compiler stores them once for both is not known"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +83,10 @@ def _status(layer: SourceLayer, comparison: Comparison) -> tuple[Status, str]:
 
 
 def absent_verdict(
-    layer: SourceLayer, left_over: Sequence[Gap], layers: Sequence[SourceLayer], *, found_any: bool
+    layer: SourceLayer,
+    left_over: Sequence[Gap],
+    layers: Sequence[SourceLayer],
+    stored: Collection[bytes],
 ) -> LayerVerdict:
     """The verdict on a layer without a place.
 
@@ -85,14 +94,16 @@ def absent_verdict(
         layer: The layer.
         left_over: The bytes that belong to no layer.
         layers: All layers without a place.
-        found_any: Whether any layer was found to the bit.
+        stored: The bytes of the layers that were found to the bit.
     """
     if not layer.is_proved:
         return _verdict(layer, "unverified", layer.doubt or "it was not found")
+    if layer.packed(layer.forms[0]) in stored:
+        return _verdict(layer, "unverified", _STORED_ONCE)
     size = layer.forms[0].size
     longest = max((gap.place.size for gap in left_over), default=0)
     gap = _only_place(layer, left_over, layers)
-    if not found_any:
+    if not stored:
         return _verdict(layer, "mismatch", "neither it nor any other layer is in the compiled file")
     if gap is not None:
         difference = Difference("size", f"{size:,} bytes", f"{gap.place.size:,} bytes")

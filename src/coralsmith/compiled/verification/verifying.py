@@ -36,7 +36,9 @@ def verify_models(source: Graph, compiled: Files, *, name: str) -> VerifyReport:
     layers, others = examination.layers(), examination.other_ops()
     accounts = examination.accounts()
     missing = missing_operators(source, on_cpu)
-    remaining = remaining_findings(missing, examination.unexplained, examination.silent_ops())
+    is_another = "mismatch" in {*(layer.status for layer in layers), *(other.status for other in others)}
+    unexplained = [] if is_another else examination.unexplained  # they are those of the other model
+    remaining = remaining_findings(missing, unexplained, examination.silent_ops())
     findings = gravest_first([*structure, *verdict_findings(layers, others, accounts, on_cpu), *remaining])
     verdict, text = verdict_of(layers, others, accounts, findings)
     counts = [layer.status for layer in layers]
