@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -55,6 +56,14 @@ def test_files_in_the_wrong_order_are_told_the_right_one(shared):
     assert f"verify {source} {compiled}" in error.value.hint
 
 
+def test_the_right_order_can_be_pasted_where_a_path_has_spaces(shared, tmp_path):
+    source, compiled = pair(shared)
+    (tmp_path / "my model.tflite").write_bytes(compiled.read_bytes())
+    with pytest.raises(InputError) as error:
+        coralsmith.verify(tmp_path / "my model.tflite", source)
+    assert shlex.split(error.value.hint)[-2:] == [str(source), str(tmp_path / "my model.tflite")]
+
+
 def test_a_source_in_place_of_a_compiled_file_is_refused(shared):
     source, _ = pair(shared)
     with pytest.raises(InputError, match="not compiled: it holds no edgetpu-custom-op") as error:
@@ -85,8 +94,9 @@ def test_a_truncated_file_is_refused(shared, tmp_path):
 
 def test_one_file_twice_and_none_at_all_are_wrong_use(shared):
     source, compiled = pair(shared)
-    with pytest.raises(UsageError, match="twice"):
-        coralsmith.verify(source, compiled, compiled)
+    for spelling in (compiled, compiled.parent / ".." / compiled.parent.name / compiled.name):
+        with pytest.raises(UsageError, match="twice"):
+            coralsmith.verify(source, compiled, spelling)
     with pytest.raises(UsageError, match="No compiled file"):
         coralsmith.verify(source)
 

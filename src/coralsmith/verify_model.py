@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 from coralsmith.compiled.package import CompiledModel, is_edgetpu_operator, read_compiled
 from coralsmith.compiled.verification import verify_models
@@ -26,7 +27,7 @@ def verify(source: str | Path, *compiled: str | Path) -> VerifyReport:
     """
     if not compiled:
         raise UsageError("No compiled file is given.", hint="coralsmith verify MODEL MODEL_edgetpu.tflite")
-    if len({Path(file).expanduser() for file in compiled}) < len(compiled):
+    if len({Path(file).expanduser().resolve() for file in compiled}) < len(compiled):
         raise UsageError("The same compiled file is given twice.", hint="Give each segment once.")
     graph = _source(source, compiled)
     files = [(str(file), _compiled(file)) for file in compiled]
@@ -38,7 +39,7 @@ def _source(path: str | Path, compiled: tuple[str | Path, ...]) -> Graph:
     if any(is_edgetpu_operator(op) for op in graph.ops):
         raise InputError(
             f"'{path}' is compiled already: it is no source.",
-            hint=f"The source comes first: coralsmith verify {compiled[-1]} {path}",
+            hint=f"The source comes first: coralsmith verify {quote(str(compiled[-1]))} {quote(str(path))}",
         )
     layers = [op for op in graph.ops if is_layer(op)]
     floats = [op for op in layers if op.required_input("filter").is_float or op.required_input("input").is_float]
