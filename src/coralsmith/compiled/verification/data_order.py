@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from coralsmith.compiled.verification.placement import Placement
 from coralsmith.compiled.verification.source_layers import SourceLayer
@@ -11,6 +12,8 @@ from coralsmith.graph.model import Graph, Op, Tensor
 
 Bits = int
 """A set of layers, one bit for each, by its position among the placements."""
+
+_MOST_ROUNDS: Final = 32  # after so many the order is another one altogether, and all that conflicts is moved
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +46,14 @@ def out_of_order(graph: Graph, placements: Sequence[Placement]) -> dict[SourceLa
     needs, needed_by = _needs(graph, own), _needed_by(graph, own)
     moved: dict[SourceLayer, Misplacement] = {}
     remaining = list(placements)
+    rounds = 0
     while conflicts := _conflicts(remaining, own, needs, needed_by):
+        rounds += 1
         displaced = _displacements(list(conflicts))
         weights = {layer: (bits.bit_count(), displaced[layer]) for layer, bits in conflicts.items()}
         most = max(weights.values())
         for layer, bits in conflicts.items():
-            if weights[layer] == most:
+            if weights[layer] == most or rounds > _MOST_ROUNDS:
                 other = placements[bits.bit_length() - 1].layer
                 moved[layer] = Misplacement(other, bool(needs[layer.op] & own[other.op]))
         remaining = [placement for placement in remaining if placement.layer not in moved]
