@@ -60,7 +60,7 @@ def _sort_of_difference(layers: Sequence[LayerVerdict], others: Sequence[Operato
         return "Another model: none of the source's layers is in the compiled file, and their sizes do not fit."
     moved = [layer for layer in differing if any(d.what == ORDER for d in layer.differences)]
     if strangers:
-        return f"Another architecture: {len(strangers)} of {_count(layers)} have no place in the compiled file."
+        return f"Another architecture: no place in the compiled file for {len(strangers)} of {_count(layers)}."
     if changed:
         cause = "another training, or weights that were quantized otherwise"
         return f"The weights of {len(changed)} of {_count(layers)} differ: {cause}."
