@@ -110,8 +110,8 @@ run_module("stand_in", folder / "request.json", log=folder / "log.txt", limits=L
 """
 CHILD = """
 import os, time
-from coralsmith.importers.tensorflow_child import _end_with_parent
-_end_with_parent()
+from coralsmith.importers.framework_child import end_with_parent
+end_with_parent()
 print(os.getpid(), flush=True)
 time.sleep(60)
 """

@@ -28,7 +28,7 @@ def run_child(arguments: list[str], serve: Callable[[Path], None], library: str,
     request = Path(arguments[0]).resolve()
     folder = request.parent
     _restrain()
-    _end_with_parent()
+    end_with_parent()
     try:
         serve(request)
     except CoralsmithError as error:
@@ -71,7 +71,7 @@ def _restrain() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_FILE_BYTES, _MAX_FILE_BYTES))
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Leave when the parent does: it holds the other end of standard input and never writes to it."""
 
     def wait() -> None:
