@@ -106,7 +106,8 @@ from pathlib import Path
 from coralsmith.importers.framework_process import run_module
 from coralsmith.importers.imported import Limits
 folder = Path(sys.argv[1])
-run_module("stand_in", folder / "request.json", log=folder / "log.txt", limits=Limits(), on_poll=lambda: None)
+log = folder / "log.txt"
+run_module("stand_in", folder / "request.json", library="none", log=log, limits=Limits(), on_poll=lambda: None)
 """
 CHILD = """
 import os, time
