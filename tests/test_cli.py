@@ -13,6 +13,8 @@ import coralsmith
 from coralsmith.cli import main
 from tests.tiny_detector import write_photos, write_tiny_detector
 
+pytestmark = pytest.mark.slow
+
 HEAVY = ("tensorflow", "torch", "keras", "jax")
 
 

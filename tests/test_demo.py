@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from coralsmith.demo import run_demo
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_demo_converts_its_detector_and_draws_both_forms_side_by_side(tmp_path: Path) -> None:

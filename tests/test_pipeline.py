@@ -31,6 +31,8 @@ from coralsmith.runtime.detector import Detector
 from tests.builders import conv_graph
 from tests.tiny_detector import tiny_head, write_photos, write_tiny_detector
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:

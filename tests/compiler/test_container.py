@@ -22,6 +22,8 @@ from coralsmith.errors import CompilerError
 from tests.compiler.conftest import behaviour_of, errors, write_stand_in
 from tests.compiler.test_run import ends
 
+pytestmark = pytest.mark.slow
+
 ENGINE = Path(__file__).with_name("stand_in_engine.py")
 IMAGE = "my/edgetpu:16"
 

@@ -26,7 +26,7 @@ from tests.compiler.breaking_stand_in import package_of, with_packages
 from tests.compiler.conftest import Behave
 from tests.tiny_detector import write_photos, write_tiny_detector
 
-pytestmark = pytest.mark.usefixtures("no_proof")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_proof")]
 
 CPU_STATUS = "Operation is working on an unsupported data type"
 

@@ -34,6 +34,8 @@ from tests.compiler.ssh_server import HOST, NoServerError, SshServer, ssh_server
 from tests.compiler.test_run import ends
 from tests.tiny_detector import write_photos, write_tiny_detector
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def the_server(tmp_path_factory) -> Iterator[SshServer]:

@@ -25,6 +25,8 @@ from coralsmith.graph.reader import read_tflite
 from coralsmith.graph.writer import serialize_for_interpreter
 from tests.compiler.conftest import errors
 
+pytestmark = pytest.mark.slow
+
 
 def arguments_seen(stand_in: Path) -> list[str]:
     """What the stand-in was called with last."""

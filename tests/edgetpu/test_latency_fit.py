@@ -15,6 +15,8 @@ from benchmarks.edgetpu.tables import filled
 from coralsmith.compiled.package import read_compiled
 from coralsmith.edgetpu.latency_constants import BUSES, constants
 
+pytestmark = pytest.mark.slow
+
 COMMITTED = json.loads(CONSTANTS.read_text("utf-8"))
 
 

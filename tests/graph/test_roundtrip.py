@@ -16,6 +16,8 @@ from coralsmith.graph.static import make_static
 from coralsmith.graph.writer import serialize
 from tests.conftest import SHARED
 
+pytestmark = pytest.mark.slow
+
 MODELS = sorted(path.relative_to(SHARED).as_posix() for path in SHARED.rglob("*.tflite"))
 LOADABLE = [name for name in MODELS if "_edgetpu" not in name]
 INTERPRETER_LACKS_OPERATOR = {

@@ -13,6 +13,8 @@ from coralsmith.errors import MachineError
 from coralsmith.importers.framework_process import run_module
 from coralsmith.importers.imported import Limits, Usage
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

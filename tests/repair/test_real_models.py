@@ -19,6 +19,8 @@ from coralsmith.repair import RepairResult, repair
 from coralsmith.repair.samples import EXACT_TOLERANCE
 from tests.repair.helpers import kinds
 
+pytestmark = pytest.mark.slow
+
 MAPPED = {"CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MUL", "SUB", "RELU", "RESHAPE", "CONCATENATION", "PRELU", "PAD"}
 
 TO_DYNAMIC_TFLITE = """
