@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
-from coralsmith.importers.canonical import canonicalise
-from coralsmith.importers.framework_import import Framework, Read, read_in_child
+from coralsmith.importers.common_form import in_common_form
+from coralsmith.importers.framework_import import Framework, read_in_child
 from coralsmith.importers.imported import Imported, ImportOptions, SourceInfo
-from coralsmith.importers.raw_heads import cut_at_raw_heads
-from coralsmith.importers.refusals import refuse_unusable
-from coralsmith.importers.verification import verify_import
 from coralsmith.progress import Progress
 
 ONNX: Final = Framework("ONNX", "coralsmith.importers.onnx.child", "onnx", ("onnx", "onnxruntime", "onnxslim"))
@@ -28,30 +24,4 @@ def import_through_onnx(source: SourceInfo, options: ImportOptions, progress: Pr
     """
     read = read_in_child(ONNX, source, options, progress)
     reference = f"onnxruntime {read.facts.versions['onnxruntime']}"
-    return in_common_form(read, source, options, reference, progress)
-
-
-def in_common_form(
-    read: Read, source: SourceInfo, options: ImportOptions, reference: str, progress: Progress
-) -> Imported:
-    """The graph that came out of an ONNX model, proved against its reference and cut at its raw heads."""
-    refuse_unusable(read.graph)
-    canonicalise(read.graph)
-    read.graph.verify(f"importing the {source.format} model")
-    progress.step("Comparing with the source")
-    verification = verify_import(
-        read.graph,
-        read.samples,
-        reference=reference,
-        real_images=bool(options.images),
-        tolerance=TOLERANCE,
-    )
-    described = replace(
-        source,
-        versions=read.facts.versions,
-        output_names=read.facts.source_names,
-        notes=tuple(read.facts.notes),
-        usage=read.usage,
-    )
-    heads = cut_at_raw_heads(read.graph, read.samples, verification)
-    return Imported(heads.graph, heads.head, described, heads.findings, heads.verification)
+    return in_common_form(read, source, options, progress, reference=reference, tolerance=TOLERANCE)

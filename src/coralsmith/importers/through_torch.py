@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from coralsmith.errors import UnsupportedModelError, UsageError
+from coralsmith.importers.common_form import in_common_form
 from coralsmith.importers.formats import PYTORCH_PROGRAM, PYTORCH_WEIGHTS, TORCHSCRIPT
 from coralsmith.importers.framework_import import Framework, read_in_child
 from coralsmith.importers.imported import Imported, ImportOptions, SourceInfo
-from coralsmith.importers.through_onnx import ONNX, in_common_form
+from coralsmith.importers.through_onnx import ONNX, TOLERANCE
 from coralsmith.progress import Progress
 
 TORCH: Final = Framework(
@@ -28,7 +29,7 @@ def import_through_torch(source: SourceInfo, options: ImportOptions, progress: P
     _require_options(source, options)
     read = read_in_child(TORCH, source, options, progress)
     reference = f"torch {read.facts.versions['torch']}"
-    return in_common_form(read, source, options, reference, progress)
+    return in_common_form(read, source, options, progress, reference=reference, tolerance=TOLERANCE)
 
 
 def _require_options(source: SourceInfo, options: ImportOptions) -> None:
