@@ -9,8 +9,9 @@ from typing import Final, Literal
 from coralsmith.compat.memory_advice import as_size, layer_advice
 from coralsmith.edgetpu.activations import ActivationMemory
 from coralsmith.edgetpu.inserted import flattened_remainder
+from coralsmith.edgetpu.latency_constants import streaming_ms_per_mib
 from coralsmith.edgetpu.layer_bytes import outputs_of
-from coralsmith.edgetpu.memory import STREAMING_MS_PER_MIB, LayerMemory, ParameterMemory
+from coralsmith.edgetpu.memory import LayerMemory, ParameterMemory
 from coralsmith.edgetpu.placement import LARGEST_KEPT, LARGEST_NARROW_KEPT, NARROW_OUTPUTS
 from coralsmith.edgetpu.rules import rule
 from coralsmith.findings import Finding
@@ -76,7 +77,7 @@ def _streaming(graph: Graph, parameters: ParameterMemory) -> Iterator[Finding]:
 
 
 def _cost(streamed: int) -> str:
-    milliseconds = STREAMING_MS_PER_MIB * streamed / _MEBIBYTE
+    milliseconds = streaming_ms_per_mib("usb") * streamed / _MEBIBYTE
     return f"{as_size(streamed)} streamed, {milliseconds:.1f} ms of every inference over USB 3"
 
 

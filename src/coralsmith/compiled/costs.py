@@ -15,7 +15,7 @@ from coralsmith.graph.model import Op
 Place = Literal["before", "between", "after"]
 
 _NEARLY_FULL: Final = 0.9
-_SLOWEST_STREAMING_MS_PER_MIB: Final = 18  # of convolutions, over USB 3; see rules.json
+_SLOWEST_STREAMING_MS_PER_MIB: Final = 18  # of convolutions; see rules.json
 
 # Where the output channels are in the filter: what one output value costs is the filter over that.
 _OUTPUT_AXIS: Final = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
@@ -68,10 +68,10 @@ def cost_findings(model: CompiledModel) -> Iterator[Finding]:
 
 def _streaming(size: int) -> str:
     # Here, because most models stream nothing and the import takes longer than the inspection.
-    from coralsmith.edgetpu.memory import STREAMING_MS_PER_MIB
+    from coralsmith.edgetpu.latency_constants import streaming_ms_per_mib
 
     mebibytes = size / 2**20
-    low, high = STREAMING_MS_PER_MIB * mebibytes, _SLOWEST_STREAMING_MS_PER_MIB * mebibytes
+    low, high = streaming_ms_per_mib("usb") * mebibytes, _SLOWEST_STREAMING_MS_PER_MIB * mebibytes
     return f"{size:,} B, about {low:.1f} to {high:.1f} ms for every image over USB 3"
 
 

@@ -7,16 +7,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from coralsmith.edgetpu.inserted import inserted_bytes, loaded_tensors
-from coralsmith.edgetpu.latency_constants import streaming_ms_per_mib
 from coralsmith.edgetpu.layer_bytes import LayerBytes, outputs_of, weight_bytes
 from coralsmith.edgetpu.placement import Block, Placement, Placements, either, least_room, place
 from coralsmith.graph.model import Graph, Op, Tensor
 
 # Compiler 16 reports 7.7 MiB for SSD 300/320 (used + remaining); less is left with larger activations.
 ON_CHIP_BYTES: Final = int(7.7 * 1024 * 1024)
-
-STREAMING_MS_PER_MIB: Final = streaming_ms_per_mib("usb")
-"""Milliseconds that a streamed MiB adds to an inference over USB 3, the same as in the estimate of the latency."""
 
 EVIDENCE: Final = (
     "packing rules measured on compiled models, exact for convolution, depthwise and dense layers; what is cached "
