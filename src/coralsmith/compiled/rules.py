@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from coralsmith.edgetpu.rules import Evidence, Rule, evidence_text
+from coralsmith.edgetpu.rules import Rule, evidence_of, evidence_text, rules_of
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,7 @@ def inspection_rule(identifier: str) -> Rule:
 @cache
 def inspection_rules() -> dict[str, Rule]:
     """All rules by identifier, in the order of the file."""
-    rules = _content()["rules"].items()
-    return {name: Rule(id=name, **{**entry, "evidence": _evidence(entry)}) for name, entry in rules}
+    return rules_of(_content()["rules"])
 
 
 def compiler_range(min_runtime: int, *, names_chips: bool) -> CompilerRange:
@@ -59,14 +58,10 @@ def compiler_ranges() -> list[tuple[int, bool | None, CompilerRange]]:
         (
             entry["min_runtime"],
             entry.get("names_chips"),
-            CompilerRange(entry["versions"], evidence_text(_evidence(entry))),
+            CompilerRange(entry["versions"], evidence_text(evidence_of(entry))),
         )
         for entry in _content()["compilers"]
     ]
-
-
-def _evidence(entry: dict[str, Any]) -> tuple[Evidence, ...]:
-    return tuple(Evidence(kind, source) for kind, source in entry["evidence"].items())
 
 
 @cache

@@ -6,7 +6,7 @@ import json
 from functools import cache
 from importlib.resources import files
 
-from coralsmith.edgetpu.rules import Evidence, Rule
+from coralsmith.edgetpu.rules import Rule, rules_of
 
 
 def verification_rule(identifier: str) -> Rule:
@@ -21,8 +21,4 @@ def verification_rule(identifier: str) -> Rule:
 @cache
 def verification_rules() -> dict[str, Rule]:
     """All rules by identifier, in the order of the file."""
-    content = json.loads(files(__package__).joinpath("rules.json").read_text("utf-8"))
-    return {
-        name: Rule(id=name, **{**entry, "evidence": tuple(Evidence(*one) for one in entry["evidence"].items())})
-        for name, entry in content.items()
-    }
+    return rules_of(json.loads(files(__package__).joinpath("rules.json").read_text("utf-8")))

@@ -10,7 +10,7 @@
 | `compiler.json` | the compiler itself, its other words, and what is known of it that no rule foretells |
 """
 
-from coralsmith.edgetpu.rules.book import RuleBook, Unpredicted, rule, rule_book
+from coralsmith.edgetpu.rules.book import RuleBook, Unpredicted, evidence_of, rule, rule_book, rules_of
 from coralsmith.edgetpu.rules.facts import OperatorFacts, Target
 from coralsmith.edgetpu.rules.rule import EVIDENCE_KINDS, Evidence, EvidenceKind, Rule, evidence_text
 
@@ -23,7 +23,9 @@ __all__ = [
     "RuleBook",
     "Target",
     "Unpredicted",
+    "evidence_of",
     "evidence_text",
     "rule",
     "rule_book",
+    "rules_of",
 ]

@@ -88,7 +88,7 @@ def rule_book() -> RuleBook:
         default_runtime=compiler["default_runtime"],
         known_custom_operators=tuple(compiler["known_custom_operators"]),
         first_unknown_builtin=compiler["first_unknown_builtin"],
-        rules={name: Rule(id=name, **_fields(e)) for name, e in (about_operators | about_models).items()},
+        rules=rules_of(about_operators | about_models),
         model_rules=frozenset(about_models),
         memory_rules=frozenset(about_memory),
         operators={kind: OperatorFacts(**_fields(entry)) for kind, entry in _content("operators").items()},
@@ -107,6 +107,20 @@ def rule(identifier: str) -> Rule:
     return rule_book().rules[identifier]
 
 
+def rules_of(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Rule]:
+    """Rules by identifier, of the content of any file of rules; also those about compiled files.
+
+    Raises:
+        TypeError: An entry has a field that no rule has, or lacks one.
+    """
+    return {name: Rule(id=name, **_fields(entry)) for name, entry in entries.items()}
+
+
+def evidence_of(entry: Mapping[str, Any]) -> tuple[Evidence, ...]:
+    """How the fact of an entry is known."""
+    return tuple(Evidence(kind, source) for kind, source in entry["evidence"].items())
+
+
 def _content(name: str) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(files(__package__).joinpath(f"{name}.json").read_text("utf-8"))
     return content
@@ -115,5 +129,5 @@ def _content(name: str) -> dict[str, Any]:
 def _fields(entry: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a record: lists as tuples, evidence as records of its own."""
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
-    fields["evidence"] = tuple(Evidence(kind, source) for kind, source in entry["evidence"].items())
+    fields["evidence"] = evidence_of(entry)
     return fields
