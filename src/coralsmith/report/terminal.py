@@ -22,6 +22,7 @@ from coralsmith.report.terminal_parts import (
     operator_table,
     pairs_table,
     safe,
+    standard_output,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def print_summary(
     report: ConversionReport, folder: Path, *, verbose: bool = False, console: Console | None = None
 ) -> None:
     """The result of a conversion: verdict, key figures, findings, files, next step."""
-    console = console or _standard_output()
+    console = console or standard_output()
     verdict = report.verdict
     headline(console, verdict.title, verdict.text, name=report.name, colour=_COLOURS[verdict.status])
     pairs_table(console, ((f.title, f.value, BASES[f.basis], f.detail) for f in key_figures(report)))
@@ -55,7 +56,7 @@ def print_summary(
 
 def print_check(report: CheckReport, *, verbose: bool = False, console: Console | None = None) -> None:
     """Whether a model will run on the Edge TPU: the prediction, what blocks it, operators by kind, memory."""
-    console = console or _standard_output()
+    console = console or standard_output()
     title, text, colour = _prediction(report)
     headline(console, title, text, name=Path(report.model).name, colour=colour)
     operator_table(console, grouped((op.kind, op.target, _status(op)) for op in report.ops))
@@ -70,7 +71,7 @@ def print_check(report: CheckReport, *, verbose: bool = False, console: Console 
 
 def print_quantized(result: QuantizedFile, *, verbose: bool = False, console: Console | None = None) -> None:
     """The int8 file, what it was calibrated with, what it consists of."""
-    console = console or _standard_output()
+    console = console or standard_output()
     text = f"{wording.size(result.bytes)}, calibrated with {wording.count(result.images, 'image')}"
     headline(console, "int8 model written", text, name=str(result.output), colour="green")
     if verbose:
@@ -80,7 +81,7 @@ def print_quantized(result: QuantizedFile, *, verbose: bool = False, console: Co
 
 def print_head(head: DetectionHead, *, verbose: bool = False, console: Console | None = None) -> None:
     """A detection head: what it is, and on what evidence."""
-    console = console or _standard_output()
+    console = console or standard_output()
     coder, score, nms = head.box_coder, head.score, head.nms
     shown = head.labels if verbose else head.labels[:_LABELS_SHOWN]
     more = f" and {len(head.labels) - len(shown)} more" if len(shown) < len(head.labels) else ""
@@ -110,7 +111,7 @@ def print_detections(
     console: Console | None = None,
 ) -> None:
     """The detections of each image, best first; the first few unless all are asked for."""
-    console = console or _standard_output()
+    console = console or standard_output()
     for path, detections in found.items():
         console.print(safe(console, path, "bold"), soft_wrap=True)
         if not detections:
@@ -170,7 +171,3 @@ def _chip_lines(report: CheckReport) -> Iterator[tuple[str, ...]]:
                 BASES["predicted"],
                 band,
             )
-
-
-def _standard_output() -> Console:
-    return Console(highlight=False, emoji=False)

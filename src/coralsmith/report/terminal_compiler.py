@@ -19,6 +19,7 @@ from coralsmith.report.terminal_parts import (
     operator_table,
     pairs_table,
     safe,
+    standard_output,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _STATES: Final = {"ok": ("✓", "ok", "green"), "fail": ("×", "x", "red"), "unk
 
 def print_compile(result: Compilation, *, verbose: bool = False, console: Console | None = None) -> None:
     """What the real compiler did, explained."""
-    console = console or Console(highlight=False, emoji=False)
+    console = console or standard_output()
     log = result.result
     remembered = any(attempt.remembered and attempt.chosen for attempt in result.attempts)
     time = f"remembered from an earlier run of {wording.duration(result.seconds)}"
@@ -84,7 +85,7 @@ def attempts_table(console: Console, attempts: Sequence[Attempt]) -> None:
 
 def print_examination(found: Examination, *, verbose: bool = False, console: Console | None = None) -> None:
     """One line for everything that was looked at, and under it what to do."""
-    console = console or Console(highlight=False, emoji=False)
+    console = console or standard_output()
     well = "Everything that was looked at works" if found.is_well else "Something is missing or does not work"
     headline(console, well, "", name="doctor", colour="green" if found.is_well else "red")
     table = Table.grid(padding=(0, 1))

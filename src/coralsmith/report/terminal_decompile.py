@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from coralsmith.report import wording
-from coralsmith.report.terminal_parts import findings, headline, labelled, pairs_table, safe
+from coralsmith.report.terminal_parts import findings, headline, labelled, pairs_table, safe, standard_output
 
 if TYPE_CHECKING:
     from coralsmith.compiled.recovery.record import Decompilation, RecoveredOperator
@@ -33,7 +33,7 @@ _SPATIAL: Final[dict[SpatialVerdict, str]] = {
 
 def print_decompilation(result: Decompilation, *, verbose: bool = False, console: Console | None = None) -> None:
     """The recovered model, the proof, what was chosen; every operator on demand."""
-    console = console or Console(highlight=False, emoji=False)
+    console = console or standard_output()
     text = f"{wording.count(result.layers, 'layer')} with weights, topology: {result.topology}"
     title = "Recovered: the numbers are proved against the compiled file"
     colour = "yellow" if result.spatial.verdict == "contradicted" else "green"

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from coralsmith.edgetpu.activations import TILE_BYTES
 from coralsmith.report import wording
-from coralsmith.report.terminal_parts import findings, headline, pairs_table, safe
+from coralsmith.report.terminal_parts import findings, headline, pairs_table, safe, standard_output
 
 if TYPE_CHECKING:
     from coralsmith.compiled.inspection_report import (
@@ -39,7 +39,7 @@ _CYCLES_PER_MS: Final = 500_000  # the fastest of the three clocks that libedget
 
 def print_inspection(inspection: Inspection, *, verbose: bool = False, console: Console | None = None) -> None:
     """What is inside a compiled model."""
-    console = console or Console(highlight=False, emoji=False)
+    console = console or standard_output()
     headline(console, *_verdict(inspection), name=Path(inspection.model).name, colour=_colour(inspection))
     if inspection.programs:
         pairs_table(console, _memory_lines(inspection))

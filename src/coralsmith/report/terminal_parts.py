@@ -24,6 +24,11 @@ _PLACES_SHOWN: Final = 3
 _LONGEST_TEXT: Final = 2000  # a name in a hostile file may be as long as the file; wrapping it would take seconds
 
 
+def standard_output() -> Console:
+    """Where the commands speak to people; colours come from our own styles only."""
+    return Console(highlight=False, emoji=False)
+
+
 def safe(console: Console, text: object, style: str = "") -> Text:
     """Text that cannot act on the terminal, in characters that it has, and not without end."""
     encoding = console.encoding or "utf-8"

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from coralsmith.report import wording
-from coralsmith.report.terminal_parts import findings, headline, pairs_table, safe
+from coralsmith.report.terminal_parts import findings, headline, pairs_table, safe, standard_output
 
 if TYPE_CHECKING:
     from coralsmith.compiled.verification.report import (
@@ -34,7 +34,7 @@ _TOLD_ABOVE: Final = frozenset({"layer-mismatch", "layer-unverified", "operator-
 
 def print_verification(report: VerifyReport, *, verbose: bool = False, console: Console | None = None) -> None:
     """The verdict on compiled files, with each layer that is not exact; all of them on demand."""
-    console = console or Console(highlight=False, emoji=False)
+    console = console or standard_output()
     title, colour = _TITLES[report.verdict]
     headline(console, title, report.text, name=Path(report.source).name, colour=colour)
     pairs_table(console, _counts(report))
