@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from coralsmith.compat.check import check_graph
@@ -79,24 +79,16 @@ def try_to_compile(
     return Tried(tuple(trying.trials), chosen, trying.suspects)
 
 
+@dataclass
 class _Trying:
-    def __init__(
-        self,
-        request: Request,
-        run: Callable[[Request], Outcome],
-        cache: CompilationCache,
-        version: int,
-        most_attempts: int,
-        progress: Progress,
-    ) -> None:
-        self.request = request
-        self.trials: list[Trial] = []
-        self.suspects: tuple[str, ...] = ()
-        self._run = run
-        self._cache = cache
-        self._version = version
-        self._most = most_attempts
-        self._progress = progress
+    request: Request
+    run: Callable[[Request], Outcome]
+    cache: CompilationCache
+    version: int
+    most_attempts: int
+    progress: Progress
+    trials: list[Trial] = field(default_factory=list)
+    suspects: tuple[str, ...] = ()
 
     def walk(self) -> None:
         options = self.request.options
@@ -110,7 +102,7 @@ class _Trying:
         if others or graph is None or options.segments > 1:  # no part of these can be compiled alone
             return
         bisection = Bisection(graph, _first_mapped(graph), len(graph.ops))
-        if "search" in help_ and self._version >= FIRST_WITH_SEARCH:
+        if "search" in help_ and self.version >= FIRST_WITH_SEARCH:
             self._search(graph, bisection)
         if "cut" in help_:
             self._bisect(bisection)
@@ -142,7 +134,7 @@ class _Trying:
     def _several_partitions(self, graph: Graph) -> None:
         options = dataclasses.replace(self.request.options, subgraphs=True)
         trial = self._try("subgraphs", options)
-        if trial is not None and not trial.attempt.succeeded and self._version >= FIRST_WITH_SEARCH:
+        if trial is not None and not trial.attempt.succeeded and self.version >= FIRST_WITH_SEARCH:
             step = max(1, len(graph.ops) // _SEARCH_STEPS)
             self._try("subgraphs", dataclasses.replace(options, search_step=step))
 
@@ -159,12 +151,12 @@ class _Trying:
 
     def _run_once(self, step: Step, repetition: int, options: CompilerOptions, operators: int | None) -> Trial:
         request = dataclasses.replace(self.request, options=options)
-        outcome = self._cache.load(request)
+        outcome = self.cache.load(request)
         remembered = outcome is not None
         if outcome is None:
-            outcome = self._run(request)
-            self._cache.store(request, outcome)
-        arguments = options.arguments(request.names, request.timeout_s, self._version)
+            outcome = self.run(request)
+            self.cache.store(request, outcome)
+        arguments = options.arguments(request.names, request.timeout_s, self.version)
         trial = record(step, repetition, arguments, outcome, operators=operators, remembered=remembered)
         self.trials.append(trial)
         self._tell(trial)
@@ -172,7 +164,7 @@ class _Trying:
 
     @property
     def _may_go_on(self) -> bool:
-        return len(self.trials) < self._most
+        return len(self.trials) < self.most_attempts
 
     def _has_success(self) -> bool:
         return any(trial.attempt.succeeded for trial in self.trials)
@@ -180,11 +172,11 @@ class _Trying:
     def _tell(self, trial: Trial) -> None:
         attempt = trial.attempt
         end = f"{attempt.mapped} operators on the Edge TPU" if attempt.succeeded else attempt.failure
-        self._progress.note(f"attempt {len(self.trials)}, {attempt.title}: {end}")
+        self.progress.note(f"attempt {len(self.trials)}, {attempt.title}: {end}")
 
     def _runtime_may_help(self, outcome: Outcome) -> bool:
         asked = self.request.options.min_runtime
-        is_old = self._version < FIRST_WITH_SEARCH if asked is None else asked < _RUNTIME_FOR_INT8
+        is_old = self.version < FIRST_WITH_SEARCH if asked is None else asked < _RUNTIME_FOR_INT8
         return is_old and any("data type" in row.status for row in outcome.result.operations)
 
 
