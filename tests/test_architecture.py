@@ -41,7 +41,7 @@ CHILD_MODULES = {
     "importers/torch/modules.py",
 }
 
-SPEAKING = ("cli.py", "cli_compiled.py", "cli_compiler.py", "cli_options.py", "report/")
+SPEAKING = ("cli.py", "cli_", "report/")
 
 
 def sources() -> list[str]:

@@ -11,6 +11,7 @@ import typer
 from coralsmith import __version__
 from coralsmith.cli_compiled import add_commands as add_compiled_commands
 from coralsmith.cli_compiler import add_commands as add_compiler_commands
+from coralsmith.cli_device import add_commands as add_device_commands
 from coralsmith.cli_options import (
     Factory,
     HeadFile,
@@ -229,6 +230,7 @@ def quantize(
 
 add_compiler_commands(app)
 add_compiled_commands(app)
+add_device_commands(app)
 
 
 @app.command()
@@ -270,33 +272,6 @@ def head(
         from coralsmith.report.terminal import print_head
 
         print_head(found, verbose=verbose)
-
-
-@app.command()
-def detect(
-    model: Annotated[Path, typer.Argument(help=".tflite model, float or int8, with its head beside it.")],
-    images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
-    draw: Annotated[Path | None, typer.Option("--draw", help="Folder for pictures with drawn boxes.")] = None,
-    head: HeadFile = None,
-    min_score: Annotated[float, typer.Option("--min-score", min=0.0, max=1.0, help="Lowest score shown.")] = 0.3,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Detect objects in images and draw the boxes.
-
-    Example: coralsmith detect detector_int8.tflite photo.jpg --draw drawn/
-    """
-    from coralsmith.api import detect as run
-
-    with progress_unless(quiet or json) as progress:
-        found = run(model, images, head=head, min_score=min_score, draw=draw, progress=progress)
-    if json:
-        print_json(found)
-    elif not quiet:
-        from coralsmith.report.terminal import print_detections
-
-        print_detections(found, draw, verbose=verbose)
 
 
 @app.command()

@@ -1,0 +1,41 @@
+"""The commands that run a model and make it ready for a device. Like `cli.py`: parse, call the API, print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coralsmith.cli_options import HeadFile, Json, Quiet, Verbose, print_json, progress_unless
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this file to the command line, in the order in which the help shows them."""
+    app.command()(detect)
+
+
+def detect(
+    model: Annotated[Path, typer.Argument(help=".tflite model, float or int8, with its head beside it.")],
+    images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
+    draw: Annotated[Path | None, typer.Option("--draw", help="Folder for pictures with drawn boxes.")] = None,
+    head: HeadFile = None,
+    min_score: Annotated[float, typer.Option("--min-score", min=0.0, max=1.0, help="Lowest score shown.")] = 0.3,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Detect objects in images and draw the boxes.
+
+    Example: coralsmith detect detector_int8.tflite photo.jpg --draw drawn/
+    """
+    from coralsmith.api import detect as run
+
+    with progress_unless(quiet or json) as progress:
+        found = run(model, images, head=head, min_score=min_score, draw=draw, progress=progress)
+    if json:
+        print_json(found)
+    elif not quiet:
+        from coralsmith.report.terminal import print_detections
+
+        print_detections(found, draw, verbose=verbose)
