@@ -211,6 +211,7 @@ def test_bytes_are_read_like_text(text):
     assert reader.blocks() == parse_blocks(text.decode("utf-8", errors="replace"))
 
 
+@pytest.mark.slow
 def test_a_file_of_100_mb_is_read_in_bounded_memory(tmp_path):
     path = tmp_path / "huge.log"
     with path.open("wb") as stream:
@@ -226,6 +227,7 @@ def test_a_file_of_100_mb_is_read_in_bounded_memory(tmp_path):
     assert peak < 24_000_000
 
 
+@pytest.mark.slow
 def test_blocks_without_end_cost_bounded_memory():
     reader = LogReader()
     tracemalloc.start()
@@ -284,6 +286,7 @@ def test_foreign_lines_are_never_lost(lines):
     assert [line for line in kept if line.startswith("foreign")] == foreign
 
 
+@pytest.mark.slow
 def test_a_huge_text_costs_bounded_memory_and_time():
     text = "garbage without end\n" * 20_000 + "x" * 5_000_000 + "\nTotal number of operations: 7"
     started = time.monotonic()

@@ -78,6 +78,7 @@ def test_version_16_searches_then_cuts_and_names_the_culprit(chain, package, tmp
     assert kept == [f"conv_{index}" for index in range(culprit, 20)]
 
 
+@pytest.mark.slow
 def test_the_compilers_own_search_makes_most_cuts_unnecessary(tmp_path, package):
     chain = write_chain(tmp_path / "long.tflite", 80)
     compiler = BreakingStandIn(package, frozenset({"conv_37"}))

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Iterator
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -167,6 +168,7 @@ def test_constants_and_missing_inputs_do_not_delay_an_operator():
     assert partition(graph, [True, True]) == [Subset(True, (0, 1))]
 
 
+@pytest.mark.slow
 def test_an_alternating_chain_of_20000_operators_is_quick():
     count = 20_000
     graph = build([[i - 1] if i else [] for i in range(count)])

@@ -28,6 +28,7 @@ def draw_scenes(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return draw_scenes
 
 
+@pytest.mark.slow
 class TestScenes:
     def test_the_same_seed_draws_the_same_scene_and_another_seed_another(self, draw_scenes: ModuleType) -> None:
         first, again, other = (draw_scenes.draw_scene(seed, 3, longer_side=120) for seed in (7, 7, 8))

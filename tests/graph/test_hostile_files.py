@@ -160,6 +160,7 @@ class TestSharing:
         error = bounded(file_of_copies(operators=4_000, options=bytes(MEBIBYTE)))
         assert "bytes of options" in error.message
 
+    @pytest.mark.slow
     def test_a_long_name_cannot_stand_in_every_violation(self):
         """Each of 4,000 operators breaks a rule, and each message would hold a megabyte."""
         assert "is not a valid model" in bounded(file_of_copies(operators=4_000, name="n" * MEBIBYTE)).message
@@ -178,6 +179,7 @@ class TestShapes:
         wrapped = tuple(np.array(shape).astype(np.int32).tolist())
         assert "has the shape" in bounded(file_of_copies(shape=wrapped)).message
 
+    @pytest.mark.slow
     def test_a_shape_of_a_million_dimensions_is_not_multiplied_out(self):
         bounded(file_of_copies(shape=((1 << 31) - 1,) * 1_000_000))
 

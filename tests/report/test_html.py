@@ -164,6 +164,7 @@ def test_a_rule_of_an_operator_leads_to_its_finding(page: Page) -> None:
     assert "rule-float-output" in page.values("id")
 
 
+@pytest.mark.slow
 def test_every_prediction_says_so() -> None:
     without = Page(render_html(example_report()))
     compiled = Page(render_html(compiled_report()))

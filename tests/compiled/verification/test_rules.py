@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from coralsmith.compiled.verification import verify_models
 from coralsmith.compiled.verification.docs import verification_page
@@ -40,6 +41,7 @@ def test_every_rule_stands_on_the_page_and_says_how_it_is_known():
         assert rule.evidence_text.startswith(EVIDENCE_KINDS)
 
 
+@pytest.mark.slow
 def test_every_rule_is_found_in_some_pair(shared):
     deeplab = "gcedgetpu__deeplabv3_mnv2_dm05_pascal_quant"
     ssd = source(shared, SSD).copy()
