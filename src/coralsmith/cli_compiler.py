@@ -88,18 +88,24 @@ def compile(  # noqa: A001 - the command is called so
 
 def doctor(
     compiler: Annotated[str, typer.Option("--compiler", help=_WHERE)] = "auto",
+    model: Annotated[
+        Path | None, typer.Option("--model", help="A compiled model: does the installed runtime take it?")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Look at what coralsmith uses of this machine: what works, what does not, and the fix.
 
-    Example: coralsmith doctor --compiler docker:edgetpu-compiler
+    It looks at the interpreter, libedgetpu, Edge TPUs on USB and PCIe with the rights to use them, and the compiler.
+    A pair of libedgetpu and interpreter that nobody is known to have tried is called unknown, not well.
+
+    Example: coralsmith doctor --model detector_int8_edgetpu.tflite
     """
     from coralsmith.doctor import examine
 
     with progress_unless(quiet or json) as progress:
-        found = examine(compiler, progress=progress)
+        found = examine(compiler, model, progress=progress)
     if json:
         print_json(found)
     elif not quiet:

@@ -55,7 +55,7 @@ class MachineFact:
     """One line of `coralsmith doctor`.
 
     Attributes:
-        part: What of the machine it is about: "compiler", "runtime", "device".
+        part: What of the machine it is about: "runtime", "device", "compiler", "model".
         name: What was looked at, in a word or two.
         state: ``ok``, ``fail``, or ``unknown`` where it could not be looked at.
         value: What was found.

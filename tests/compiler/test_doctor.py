@@ -16,6 +16,15 @@ from coralsmith.graph.executor import Executor
 from coralsmith.graph.reader import parse_tflite
 from coralsmith.graph.writer import serialize, serialize_for_interpreter
 from tests.compiler.breaking_stand_in import package_of, with_packages
+from tests.runtime.recorded_machine import GOOGLE, LIBRARY, RecordedMachine, debian_package, usb_device
+
+NODE = "/dev/bus/usb/002/004"
+WELL = RecordedMachine(
+    debian_package("libedgetpu1-std", "16.0tf2.19.1-1") | usb_device("2-1", "18d1", "9302", 2, 4, "5000"),
+    {NODE},
+    {"ai-edge-litert": "2.2.0"},
+    {LIBRARY: GOOGLE},
+)
 
 
 @pytest.fixture(autouse=True)
@@ -116,8 +125,9 @@ def test_the_dockerfile_that_the_steps_name_is_there(request):
 
 def test_an_examination_is_well_only_if_nothing_failed(stand_in, works):
     works()
-    assert examine(str(stand_in)).is_well
-    assert not examine("/nowhere").is_well
+    assert examine(str(stand_in), machine=WELL).is_well
+    assert not examine("/nowhere", machine=WELL).is_well
+    assert not examine(str(stand_in), machine=RecordedMachine()).is_well
 
 
 def test_the_command_ends_with_3_where_something_is_missing(stand_in, works, monkeypatch, capsys):
@@ -131,6 +141,7 @@ def test_the_command_ends_with_3_where_something_is_missing(stand_in, works, mon
     assert code == 3
     assert json.loads(shown)["schema"] == "coralsmith/doctor/1"
     works()
+    monkeypatch.setattr("coralsmith.doctor.ThisMachine", lambda: WELL)
     code, shown = doctor("--compiler", str(stand_in))
     assert code in (0, None)
     assert "compiler works: a model of one convolution compiles" in shown
