@@ -97,7 +97,7 @@ def doctor(
 ) -> None:
     """Look at what coralsmith uses of this machine: what works, what does not, and the fix.
 
-    It looks at the interpreter, libedgetpu, Edge TPUs on USB and PCIe with the rights to use them, and the compiler.
+    It looks at the interpreter, libedgetpu, Edge TPUs on USB and PCIe, the rights to use them, the compiler.
     A pair of libedgetpu and interpreter that nobody is known to have tried is called unknown, not well.
 
     Example: coralsmith doctor --model detector_int8_edgetpu.tflite
