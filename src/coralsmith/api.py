@@ -18,10 +18,10 @@ from coralsmith.compiler.trying import DEFAULT_ATTEMPTS
 from coralsmith.detect_images import detect_images
 from coralsmith.detection.draw import draw_detections
 from coralsmith.detection.head import DetectionHead
+from coralsmith.detection.head_choice import choose_head
 from coralsmith.detection.images import find_images, readable_sample
 from coralsmith.detection.preprocess import resize_image
 from coralsmith.errors import CompilerError
-from coralsmith.head_choice import choose_head
 from coralsmith.importers import import_model
 from coralsmith.model_input import image_size
 from coralsmith.outcome import build_report

@@ -11,12 +11,12 @@ from PIL import Image
 
 from coralsmith.comparison import records
 from coralsmith.detection.draw import draw_detections
+from coralsmith.detection.head_choice import choose_head
 from coralsmith.detection.images import find_images, load_rgb
 from coralsmith.errors import DetectionHeadError, ImageDataError, OutputError
 from coralsmith.graph.reader import read_tflite
 from coralsmith.graph.static import make_static
 from coralsmith.graph.writer import write_atomically
-from coralsmith.head_choice import choose_head
 from coralsmith.progress import Progress, track
 from coralsmith.report.document import DetectionRecord
 from coralsmith.runtime.detector import Detector

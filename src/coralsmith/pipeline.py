@@ -23,6 +23,7 @@ from coralsmith.compiler.run import Compilation, compile_model
 from coralsmith.detection.box_order import in_operator_order
 from coralsmith.detection.feeding import model_input
 from coralsmith.detection.head import DetectionHead, InputSpec
+from coralsmith.detection.head_choice import HEAD_FILE, choose_head, with_plain_names
 from coralsmith.detection.images import ImageFolder, find_images, readable_sample, sample
 from coralsmith.detection.input_convention import conventional_input
 from coralsmith.detection.labels import write_labels
@@ -38,7 +39,6 @@ from coralsmith.findings import Finding, has_errors
 from coralsmith.graph import Array, Graph
 from coralsmith.graph.reader import parse_tflite
 from coralsmith.graph.writer import serialize
-from coralsmith.head_choice import HEAD_FILE, choose_head, with_plain_names
 from coralsmith.importers import import_model
 from coralsmith.importers.imported import Imported
 from coralsmith.importers.source_files import resolve_source, source_digest

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from coralsmith.detection.head import DetectionHead
+from coralsmith.detection.head_choice import head_beside
 from coralsmith.detection.images import ImageFolder, readable_sample
 from coralsmith.detection.input_convention import conventional_input
 from coralsmith.detection.preprocess import resize_image
 from coralsmith.errors import UsageError
 from coralsmith.graph.writer import write_tflite
-from coralsmith.head_choice import head_beside
 from coralsmith.importers import import_model
 from coralsmith.model_input import NormalisedImages, quantization_options
 from coralsmith.progress import SILENT, Progress

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.tiny_detector import tiny_detector, tiny_head
 
+from coralsmith.detection.head_choice import choose_head, head_beside, with_plain_names
 from coralsmith.detection.postprocess_op import append_score_activation, attach_postprocess_op
 from coralsmith.errors import DetectionHeadError
 from coralsmith.graph.writer import serialize
-from coralsmith.head_choice import choose_head, head_beside, with_plain_names
-from tests.tiny_detector import tiny_detector, tiny_head
 
 
 @pytest.fixture
