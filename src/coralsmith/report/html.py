@@ -1,24 +1,19 @@
-"""The report as one HTML file that needs nothing else: no network, no other file, no framework.
-
-A content security policy in the page lets no script run but the page's own and loads nothing from anywhere.
-"""
+"""The report of a conversion as one HTML file."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Final
 
 from coralsmith.report.document import ConversionReport, Verdict
-from coralsmith.report.figures import Figure, key_figures
+from coralsmith.report.figures import key_figures
 from coralsmith.report.html_chip import chip_section
 from coralsmith.report.html_compiler import attempts_section
 from coralsmith.report.html_detections import SamplePicture, detections_section
-from coralsmith.report.html_elements import Markup, basis_chip, element, joined
+from coralsmith.report.html_elements import Markup, element, joined
 from coralsmith.report.html_findings import findings_section
 from coralsmith.report.html_network import network_section
+from coralsmith.report.html_page import figure_tiles, page
 from coralsmith.report.html_quantization import quantization_section
 from coralsmith.report.html_repairs import repairs_section
 from coralsmith.report.html_run import model_section, run_section, settings_section
@@ -62,44 +57,12 @@ def render_html(report: ConversionReport, pictures: Sequence[SamplePicture] = ()
         "model": model_section(report),
         "settings": settings_section(report),
     }
-    script = _resource("page.js")
-    page = element(
-        "html",
-        _head(f"{report.name}: {report.verdict.title}", script),
-        element(
-            "body",
-            element("a", "Skip to the report", class_="skip", href="#report"),
-            _masthead(report),
-            _contents([name for name, content in sections.items() if content]),
-            element("main", _verdict(report), _figures(report), *sections.values(), id="report"),
-            element("script", script),
-        ),
-        lang="en",
-    )
-    return f"<!doctype html>\n{page}\n"
-
-
-def _head(title: str, script: Markup) -> Markup:
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    return element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", title),
-        element("style", _resource("page.css")),
-    )
-
-
-def _masthead(report: ConversionReport) -> Markup:
-    version = report.versions.get("coralsmith", "")
-    return element(
-        "header",
-        element("span", element("b", "coral"), "smith", class_="wordmark"),
-        element("span", "conversion report"),
-        element("span", version, class_="version"),
+    return page(
+        f"{report.name}: {report.verdict.title}",
+        "conversion report",
+        report.versions.get("coralsmith", ""),
+        _contents([name for name, content in sections.items() if content]),
+        element("main", _verdict(report), _figures(report), *sections.values(), id="report"),
     )
 
 
@@ -136,19 +99,4 @@ def _next_step(verdict: Verdict) -> Markup:
 
 
 def _figures(report: ConversionReport) -> Markup:
-    tiles = (_tile(figure) for figure in key_figures(report))
-    return element("section", element("ul", *tiles), class_="figures", aria_label="Key figures")
-
-
-def _tile(figure: Figure) -> Markup:
-    return element(
-        "li",
-        element("span", figure.title, class_="label"),
-        element("span", figure.value, class_="value"),
-        element("span", figure.detail, class_="detail"),
-        basis_chip(figure.basis),
-    )
-
-
-def _resource(name: str) -> Markup:
-    return joined(Markup(files(__package__).joinpath(name).read_text("utf-8")))
+    return figure_tiles(key_figures(report))
