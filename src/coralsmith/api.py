@@ -189,6 +189,7 @@ def find_head(
         head_file=None if head is None else _path(head),
         labels_file=None if labels is None else _path(labels),
         images=[] if size is None else [resize_image(photo, size) for photo in photos],
+        hints=imported.hints,
     )
 
 

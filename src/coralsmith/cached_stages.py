@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from coralsmith import __version__
 from coralsmith.detection.head import DetectionHead
+from coralsmith.detection.hints import HeadHints
 from coralsmith.findings import Finding
 from coralsmith.graph import Graph
 from coralsmith.graph.reader import parse_tflite
@@ -30,6 +31,7 @@ class _ImportRecord:
     source: SourceInfo
     findings: list[Finding]
     verification: Verification | None
+    hints: HeadHints
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def cached_import(cache: StageCache, key: str, compute: Callable[[], Imported]) 
     if files is not None:
         return _read_import(files), True
     imported = compute()
-    record = _ImportRecord(imported.source, imported.findings, imported.verification)
+    record = _ImportRecord(imported.source, imported.findings, imported.verification, imported.hints)
     files = {"graph.tflite": serialize_for_interpreter(imported.graph)[0], "import.json": to_json(record).encode()}
     if imported.head is not None:
         files["head.json"] = json.dumps(imported.head.to_json()).encode()
@@ -72,7 +74,7 @@ def _read_import(files: dict[str, bytes]) -> Imported:
     record = TypeAdapter(_ImportRecord).validate_json(files["import.json"])
     head = DetectionHead.from_json(json.loads(files["head.json"])) if "head.json" in files else None
     graph = parse_tflite(files["graph.tflite"], "the cached import")
-    return Imported(graph, head, record.source, record.findings, record.verification)
+    return Imported(graph, head, record.source, record.findings, record.verification, record.hints)
 
 
 def cached_quantization(cache: StageCache, key: str, compute: Callable[[], Quantized]) -> tuple[Quantized, bool]:

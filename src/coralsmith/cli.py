@@ -33,7 +33,7 @@ from coralsmith.cli_options import (
     print_json,
     progress_unless,
 )
-from coralsmith.errors import CoralsmithError
+from coralsmith.errors import CoralsmithError, DetectionHeadError
 
 app = typer.Typer(
     name="coralsmith",
@@ -317,11 +317,14 @@ def main() -> NoReturn:
 
 def _report(error: CoralsmithError) -> None:
     if "--json" in sys.argv:
-        print_json({"schema": "coralsmith/error/1", "error": error.message, "hint": error.hint})
+        evidence = {"evidence": list(error.evidence)} if isinstance(error, DetectionHeadError) else {}
+        print_json({"schema": "coralsmith/error/1", "error": error.message, "hint": error.hint} | evidence)
     elif any(flag in sys.argv for flag in ("-v", "--verbose")):
         import traceback
 
         traceback.print_exception(error)
     sys.stderr.write(f"Error: {error.message}\n")
+    if isinstance(error, DetectionHeadError):
+        sys.stderr.writelines(f"    {fact}\n" for fact in error.evidence)
     if error.hint:
         sys.stderr.write(f"  Fix: {error.hint}\n")

@@ -37,7 +37,8 @@ def detect_images(
         head = choose_head(graph, model, head_file=head_file)
     except DetectionHeadError as error:
         hint = f"`coralsmith head {model} --images DIR -o head.json` finds it; give it with --head."
-        raise DetectionHeadError(error.message, hint if head_file is None else error.hint) from error
+        hint = hint if head_file is None else error.hint
+        raise DetectionHeadError(error.message, hint, error.evidence) from error
     detector = Detector(graph, head)
     paths = find_images(images)
     progress.step("Detect", len(paths))

@@ -39,7 +39,17 @@ class UnsupportedModelError(InputError):
 
 
 class DetectionHeadError(InputError):
-    """A detection head that is missing, ambiguous, or contradicts the model."""
+    """A detection head that is missing, ambiguous, or contradicts the model.
+
+    Args:
+        message: What is wrong or not known.
+        hint: What the user can do about it.
+        evidence: What was measured, one fact each, best first where it is a choice.
+    """
+
+    def __init__(self, message: str, hint: str = "", evidence: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint)
+        self.evidence = evidence
 
 
 class ImageDataError(InputError):

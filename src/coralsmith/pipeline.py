@@ -187,13 +187,15 @@ class Conversion:
                 head_file=self.job.head,
                 labels_file=self.job.labels,
                 images=probes,
+                hints=self.imported.hints,
             )
         except DetectionHeadError as error:
             if self.job.head is not None:
                 raise
             if self.recipe.postprocess != "none":
                 way_out = "To convert without a detection head: --postprocess none."
-                raise DetectionHeadError(error.message, hint=f"{error.hint} {way_out}".strip()) from error
+                hint = f"{error.hint} {way_out}".strip()
+                raise DetectionHeadError(error.message, hint, error.evidence) from error
             self.findings.append(_no_head())
         if self.paths and size is not None:
             resize = self.head.input.resize if self.head else "stretch"

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coralsmith.compiled.executable import AddressField, Bitstream
-from coralsmith.compiled.flatbuffer import TableBudget
 from coralsmith.compiled.package import parse_compiled, read_compiled, read_package
 from coralsmith.errors import MalformedModelError
+from coralsmith.graph.flatbuffer import TableBudget
 from coralsmith.graph.reader import read_tflite
 from tests.compiled.compiled_files import compiled_bytes, layer, package, package_options, program
 

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coralsmith.detection.anchors import CONFIG_RATIOS, Size, multiscale_anchors, ssd_anchors
+from coralsmith.detection.anchors import (
+    CONFIG_RATIOS,
+    Size,
+    default_boxes,
+    multiscale_anchors,
+    retinanet_anchors,
+    ssd_anchors,
+)
 
 sides = st.integers(1, 9)
 sizes = st.tuples(sides, sides)
@@ -102,3 +109,37 @@ def test_multiscale_anchors_equal_the_loop_over_cells(levels: int, height: int, 
                         )
     anchors = multiscale_anchors(maps, (height, width), min_level=5)
     assert np.allclose(anchors, np.array(expected), rtol=1e-6)
+
+
+def test_default_boxes_equal_the_loop_of_torchvision() -> None:
+    """`_generate_wh_pairs` and `_grid_default_boxes` of torchvision's anchor_utils.py, for ssdlite320."""
+    maps = (20, 10, 5, 3, 2, 1)
+    scales = [0.2 + 0.75 * k / 5 for k in range(6)] + [1.0]
+    expected = []
+    for k, size in enumerate(maps):
+        pairs = [[scales[k]] * 2, [(scales[k] * scales[k + 1]) ** 0.5] * 2]
+        for ratio in (2, 3):
+            width, height = scales[k] * ratio**0.5, scales[k] / ratio**0.5
+            pairs += [[width, height], [height, width]]
+        for y in range(size):
+            for x in range(size):
+                for width, height in pairs:
+                    expected.append([(y + 0.5) / size, (x + 0.5) / size, min(height, 1), min(width, 1)])
+    found = default_boxes(square(*maps))
+    assert found.shape == (3234, 4)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_retinanet_anchors_equal_the_loop_of_the_model_garden() -> None:
+    """`Anchor._generate_boxes` of official/vision/ops/anchor.py, with Model Maker's values."""
+    expected = []
+    for level in range(3, 8):
+        stride = 2**level
+        for y in np.arange(stride / 2, 256, stride):
+            for x in np.arange(stride / 2, 384, stride):
+                for scale in range(3):
+                    for ratio in (0.5, 1.0, 2.0):
+                        side = 3 * stride * 2 ** (scale / 3)
+                        expected.append([y / 256, x / 384, side * ratio**-0.5 / 256, side * ratio**0.5 / 384])
+    maps = [(256 // 2**level, 384 // 2**level) for level in range(3, 8)]
+    np.testing.assert_allclose(retinanet_anchors(maps, (256, 384)), expected, atol=1e-5)

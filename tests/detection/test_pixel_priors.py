@@ -6,10 +6,11 @@ import itertools
 import math
 
 import numpy as np
+import pytest
 
-from coralsmith.detection.pixel_priors import FAMILIES
+from coralsmith.detection.pixel_priors import FAMILIES, PriorFamily
 
-ULTRA_LIGHT, QFGAOHAO = FAMILIES
+ULTRA_LIGHT, QFGAOHAO, SSD300_VOC, SSD300_COCO = FAMILIES
 
 
 def test_the_face_detectors_priors_are_those_of_its_project() -> None:
@@ -44,6 +45,30 @@ def test_the_ssd_priors_are_those_of_its_project() -> None:
                 expected.append((y, x, small / 300 * ratio, small / 300 / ratio))
     found = QFGAOHAO.anchors([(spec[0], spec[0]) for spec in specs], (300, 300))
     assert found.shape == (3000, 4)
+    np.testing.assert_allclose(found, np.array(expected).clip(0, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("family", "sides"),
+    [(SSD300_VOC, (30, 60, 111, 162, 213, 264, 315)), (SSD300_COCO, (21, 45, 99, 153, 207, 261, 315))],
+)
+def test_the_priors_of_the_paper_are_those_of_ssd_pytorch(family: PriorFamily, sides: tuple[int, ...]) -> None:
+    """`PriorBox.forward` of amdegroot/ssd.pytorch, layers/functions/prior_box.py."""
+    expected = []
+    maps, steps = (38, 19, 10, 5, 3, 1), (8, 16, 32, 64, 100, 300)
+    ratios = [[2], [2, 3], [2, 3], [2, 3], [2], [2]]
+    for k, size in enumerate(maps):
+        for j, i in itertools.product(range(size), repeat=2):
+            x, y = (i + 0.5) / (300 / steps[k]), (j + 0.5) / (300 / steps[k])
+            small = sides[k] / 300
+            between = math.sqrt(small * sides[k + 1] / 300)
+            expected += [(y, x, small, small), (y, x, between, between)]
+            for ratio in ratios[k]:
+                root = math.sqrt(ratio)
+                expected += [(y, x, small / root, small * root), (y, x, small * root, small / root)]
+    assert family.fits([4, 6, 6, 6, 4, 4], (300, 300))
+    found = family.anchors([(size, size) for size in maps], (300, 300))
+    assert found.shape == (8732, 4)
     np.testing.assert_allclose(found, np.array(expected).clip(0, 1), atol=1e-6)
 
 

@@ -25,7 +25,7 @@ from tests.detection.spelled_detector import (
 
 from coralsmith.detection.anchors import multiscale_anchors, ssd_anchors
 from coralsmith.detection.decode import decode_detections
-from coralsmith.detection.head import DetectionHead, InputSpec, NmsSpec, ScoreSpec
+from coralsmith.detection.head import BoxCoder, DetectionHead, InputSpec, NmsSpec, ScoreSpec
 from coralsmith.detection.postprocess_op import append_score_activation, attach_postprocess_op
 from coralsmith.detection.raw_outputs import raw_outputs
 from coralsmith.detection.recognition import recognise
@@ -106,6 +106,13 @@ class TestRecognise:
         head = recognise(detector.graph(), photos(detector, anchors))
         assert np.abs(head.anchors - anchors).max() < 2e-4
 
+    def test_boxes_whose_columns_are_x_y_w_h(self) -> None:
+        scenes = [see_objects(ANCHORS, 3, Scores(), seed=seed) for seed in range(12)]
+        images = [self.detector.spell(boxes[:, [1, 0, 3, 2]], scores) for boxes, scores in scenes]
+        head = recognise(self.detector.graph(), images)
+        assert head.box_coder == BoxCoder("xywh")
+        assert "but boxes as x, y, w, h" in head.evidence
+
     def test_a_crowd_of_overlapping_objects_of_the_same_classes(self) -> None:
         for crowd in range(5):
             scenes = [see_objects(ANCHORS, 3, Scores(), seed=10 * crowd + image, objects=5) for image in range(8)]
@@ -160,12 +167,6 @@ class TestRefusals:
         anchors = ssd_anchors(SIZES, (SIDE, SIDE), min_scale=low, max_scale=high)
         with pytest.raises(DetectionHeadError, match=r"trained otherwise|No anchor set"):
             recognise(self.detector.graph(), photos(self.detector, anchors))
-
-    def test_boxes_whose_columns_are_x_y_w_h(self) -> None:
-        scenes = [see_objects(ANCHORS, 3, Scores(), seed=seed) for seed in range(12)]
-        images = [self.detector.spell(boxes[:, [1, 0, 3, 2]], scores) for boxes, scores in scenes]
-        with pytest.raises(DetectionHeadError, match=r"trained otherwise|No anchor set"):
-            recognise(self.detector.graph(), images)
 
     def test_another_box_coder(self) -> None:
         images = photos(self.detector, scales=(2.0, 2.0, 2.0, 2.0))

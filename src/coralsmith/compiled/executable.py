@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from coralsmith.compiled.flatbuffer import FlatbufferError, Table
+from coralsmith.graph.flatbuffer import FlatbufferError, Table
 
 BUNDLE_BYTES: Final = 16
 ADDRESS_BITS: Final = 32

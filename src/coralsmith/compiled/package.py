@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from coralsmith.compiled.executable import Executable, read_executable
-from coralsmith.compiled.flatbuffer import FlatbufferError, Table, TableBudget
 from coralsmith.errors import MalformedModelError
+from coralsmith.graph.flatbuffer import FlatbufferError, Table, TableBudget
 from coralsmith.graph.flexbuffer import FLEXBUFFER_DAMAGE, flexbuffer_map
 from coralsmith.graph.model import Graph, Op
 from coralsmith.graph.reader import parse_tflite, read_tflite

@@ -31,6 +31,7 @@ _CODERS: Final = (
     BoxCoder("yxhw", (5.0, 5.0, 5.0, 5.0)),
     BoxCoder("yxhw", (1.0, 1.0, 1.0, 1.0)),
 )
+_MOST_LISTED: Final = 6  # candidates that the evidence shows
 _SAME_ANCHORS: Final = 2e-4  # apart, as 1/3 and 0.3333 are: a twentieth of a pixel of 300
 
 
@@ -57,14 +58,21 @@ def choose_anchors(
             f"{MIN_PAIRS} are needed to test an anchor set.",
             hint=f"Give images that show what the model detects, normalised as in training. {ASK_FOR_HEAD}",
         )
-    measured = [(agreement(images, c.anchors, c.box_coder), c) for c in sets]
-    best, winner = max(measured, key=lambda pair: pair[0])
-    listed = "; ".join(f"{value:.3f} {c.convention}" for value, c in measured)
-    evidence = f"agreement of {count} neighbouring anchors on {len(images)} images: {listed}"
-    same = [c for c in sets if np.abs(c.anchors - winner.anchors).max() <= _SAME_ANCHORS]
+    measured = sorted(
+        ((agreement(images, c.anchors, c.box_coder), c) for c in sets), key=lambda pair: pair[0], reverse=True
+    )
+    best, winner = measured[0]
+    same = [c for c in sets if _means_the_same(c, winner)]
+    tried = f"agreement of {count} pairs of neighbouring anchors on {len(images)} images"
+    listed = tuple(f"{value:.3f}  {c.convention}" for value, c in measured[:_MOST_LISTED])
     rival = max((value for value, c in measured if c not in same), default=0.0)
     if best < MIN_AGREEMENT or rival > best - CLEAR_MARGIN:
-        raise DetectionHeadError(f"No anchor set stands out: {evidence}.", hint=ASK_FOR_HEAD)
+        raise DetectionHeadError(
+            f"No anchor set stands out of {len(sets)}: by {tried} the best has {best:.3f}, the next {rival:.3f}; "
+            f"asked are {MIN_AGREEMENT} and {CLEAR_MARGIN} more than any other.",
+            hint=ASK_FOR_HEAD,
+            evidence=listed,
+        )
     for text, anchors, coder in _variations(winner, layout):
         value = agreement(images, anchors, coder)
         if value > best + _TOLERANCE:
@@ -72,8 +80,13 @@ def choose_anchors(
                 f"The model was trained otherwise: neighbouring anchors agree to {best:.3f} with "
                 f"{winner.convention}, but to {value:.3f} with {text}.",
                 hint=f"Take anchors and box coder from the training configuration. {ASK_FOR_HEAD}",
+                evidence=listed,
             )
-    return same[0], f"anchors: {same[0].convention}; {evidence}"
+    return same[0], f"anchors: {same[0].convention}; {tried}: {'; '.join(listed)}"
+
+
+def _means_the_same(one: HeadCandidate, other: HeadCandidate) -> bool:
+    return one.box_coder == other.box_coder and bool(np.abs(one.anchors - other.anchors).max() <= _SAME_ANCHORS)
 
 
 def _variations(winner: HeadCandidate, layout: HeadLayout) -> Iterator[tuple[str, Floats, BoxCoder]]:

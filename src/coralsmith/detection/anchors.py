@@ -1,4 +1,4 @@
-"""Anchor generators of the TensorFlow Object Detection API, as formulas over feature map sizes.
+"""Anchor generators of the published detectors, as formulas over feature map sizes.
 
 Every anchor set is float32 [N, 4] (y centre, x centre, height, width), normalised to the image; maps come from
 fine to coarse, inside a map rows, then columns, then the boxes of a cell.
@@ -103,6 +103,75 @@ def multiscale_anchors(
         offset = tuple(stride / 2 / side if side % stride == 0 else 0.0 for side in image)
         grids.append(_tile(size, cell, base, (stride / image[0], stride / image[1]), (offset[0], offset[1])))
     return np.concatenate(grids).astype(np.float32)
+
+
+def retinanet_anchors(
+    maps: Sequence[Size],
+    image: Size,
+    *,
+    min_level: int = 3,
+    anchor_size: float = 3.0,
+    ratios: Sequence[float] = (0.5, 1.0, 2.0),
+    scales: int = 3,
+) -> NDArray[np.float32]:
+    """Anchors of the RetinaNet of TensorFlow's Model Garden, which MediaPipe's Model Maker trains.
+
+    Source: tensorflow/models, ``official/vision/ops/anchor.py``; the values of Model Maker are the defaults here
+    (google-ai-edge/mediapipe, ``model_maker/python/vision/object_detector/model.py``). Inside a cell the scales
+    come first and then the ratios, and every centre is half a stride from the edge of its cell.
+
+    Args:
+        maps: Height and width of each feature map, finest first.
+        image: Height and width of the input in pixels.
+        min_level: Level of the finest map; the map of level l has stride 2**l.
+        anchor_size: Side of the base box in strides.
+        ratios: Aspect ratios (width / height) of each scale.
+        scales: Scales 2**(s / scales) of a cell.
+
+    Returns:
+        float32 [N, 4].
+    """
+    cell = [(2 ** (scale / scales), ratio) for scale in range(scales) for ratio in ratios]
+    grids = []
+    for level, size in enumerate(maps, start=min_level):
+        stride = (2**level / image[0], 2**level / image[1])
+        base = (anchor_size * stride[0], anchor_size * stride[1])
+        grids.append(_tile(size, cell, base, stride, (stride[0] / 2, stride[1] / 2)))
+    return np.concatenate(grids).astype(np.float32)
+
+
+def default_boxes(
+    maps: Sequence[Size],
+    *,
+    min_ratio: float = 0.2,
+    max_ratio: float = 0.95,
+    ratios: Sequence[float] = (2.0, 3.0),
+) -> NDArray[np.float32]:
+    """Anchors of torchvision's `DefaultBoxGenerator`, with the values of `ssdlite320_mobilenet_v3_large`.
+
+    Source: pytorch/vision, ``torchvision/models/detection/anchor_utils.py`` and ``ssdlite.py``. A cell has a
+    square, a square of the interpolated scale, and for each ratio a wide and a high box; sizes are relative to the
+    image and clipped to it.
+
+    Args:
+        maps: Height and width of each feature map, finest first.
+        min_ratio: Scale of the finest map.
+        max_ratio: Scale of the coarsest map; 1 follows it.
+        ratios: Aspect ratios above 1; each is used both ways.
+
+    Returns:
+        float32 [N, 4].
+    """
+    step = (max_ratio - min_ratio) / max(len(maps) - 1, 1)
+    sides = [min_ratio + step * index for index in range(len(maps))] + [1.0]
+    grids = []
+    for size, (side, following) in zip(maps, itertools.pairwise(sides), strict=True):
+        both_ways = [each for ratio in ratios for each in (ratio, 1 / ratio)]
+        cell = [(side, 1.0), ((side * following) ** 0.5, 1.0), *((side, ratio) for ratio in both_ways)]
+        grids.append(_tile(size, cell, (1.0, 1.0), (1 / size[0], 1 / size[1]), (0.5 / size[0], 0.5 / size[1])))
+    anchors = np.concatenate(grids)
+    anchors[:, 2:] = anchors[:, 2:].clip(0.0, 1.0)
+    return anchors.astype(np.float32)
 
 
 def _tile(

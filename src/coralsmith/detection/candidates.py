@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coralsmith.detection.anchors import CONFIG_RATIOS, EXACT_RATIOS, Size, multiscale_anchors, ssd_anchors
-from coralsmith.detection.head import BoxCoder, InputSpec
+from coralsmith.detection.anchors import (
+    CONFIG_RATIOS,
+    EXACT_RATIOS,
+    Size,
+    default_boxes,
+    multiscale_anchors,
+    retinanet_anchors,
+    ssd_anchors,
+)
+from coralsmith.detection.head import BoxCoder, BoxOrder, InputSpec
 from coralsmith.detection.input_convention import conventional_input
 from coralsmith.detection.layout import ASK_FOR_HEAD, HeadLayout, find_layouts
-from coralsmith.detection.pixel_priors import BOX_CODER, FAMILIES, MEAN, STD
+from coralsmith.detection.pixel_priors import BOX_CODER, FAMILIES
 from coralsmith.errors import DetectionHeadError
 from coralsmith.graph import Graph
 
@@ -52,6 +60,9 @@ class HeadCandidate:
 def candidates(graph: Graph) -> list[HeadCandidate]:
     """Every published anchor set with as many anchors on each feature map as the graph, likeliest first.
 
+    Behind all of them follow the same sets with the box columns in the other order: nets of one's own often take
+    the anchors of a published family and write their boxes as they like.
+
     Raises:
         DetectionHeadError: The outputs are no detection head, or no known generator fits their feature maps.
     """
@@ -59,7 +70,9 @@ def candidates(graph: Graph) -> list[HeadCandidate]:
     image = conventional_input(graph)[0].size
     found = [
         *_ssd(layout, image, _is_api_export(graph)),
+        *_default_boxes(layout, image),
         *_pyramid(layout, image),
+        *_retinanet(layout, image),
         *_pixel_priors(layout, image),
     ]
     if not found:
@@ -67,7 +80,14 @@ def candidates(graph: Graph) -> list[HeadCandidate]:
         raise DetectionHeadError(
             f"No known anchor generator makes anchors for the maps {maps}.", hint=ASK_FOR_HEAD
         )
-    return found
+    return [*found, *map(_in_other_order, found)]
+
+
+def _in_other_order(candidate: HeadCandidate) -> HeadCandidate:
+    order: BoxOrder = "xywh" if candidate.box_coder.order == "yxhw" else "yxhw"
+    y, x, h, w = candidate.box_coder.scales
+    words = f"{candidate.convention}, but boxes as {', '.join(order)}"
+    return replace(candidate, convention=words, box_coder=BoxCoder(order, (x, y, w, h)))
 
 
 def _ssd(layout: HeadLayout, image: Size, from_api: bool) -> list[HeadCandidate]:
@@ -82,20 +102,58 @@ def _ssd(layout: HeadLayout, image: Size, from_api: bool) -> list[HeadCandidate]
         convention = f"ssd_anchor_generator, scales 0.2 to 0.95, ratios {text}{lowest}"
         anchors = ssd_anchors(layout.sizes, image, ratios=ratios, reduce_lowest=reduce_lowest)
         found.append(HeadCandidate(convention, anchors, BoxCoder()))
+        if image[0] != image[1]:  # SsdAnchorsCalculator takes sizes relative to each side of the image
+            stretched = ssd_anchors(layout.sizes, (1, 1), ratios=ratios, reduce_lowest=reduce_lowest)
+            convention = f"MediaPipe SsdAnchorsCalculator, scales 0.2 to 0.95, ratios {text}{lowest}"
+            found.append(HeadCandidate(convention, stretched, BoxCoder()))
     if from_api:
         found.sort(key=lambda candidate: "0.3333" not in candidate.convention)
     return found
 
 
-def _pyramid(layout: HeadLayout, image: Size) -> list[HeadCandidate]:
-    """The set of `multiscale_anchor_generator`, where strides are consecutive powers of two."""
+def _default_boxes(layout: HeadLayout, image: Size) -> list[HeadCandidate]:
+    """The set of torchvision's SSDlite, and its input."""
+    if {grid.boxes for grid in layout.maps} != {6}:
+        return []
+    convention = "torchvision ssdlite320, DefaultBoxGenerator, scales 0.2 to 0.95, ratios 2, 3"
+    spec = InputSpec(image, scale=1 / 127.5, offset=-1.0)
+    return [HeadCandidate(convention, default_boxes(layout.sizes), BoxCoder("xywh"), spec)]
+
+
+def _pyramid_level(layout: HeadLayout, image: Size) -> tuple[int, int] | None:
+    """Level of the finest map and scales a ratio, where strides are consecutive powers of two; else None."""
     boxes = {grid.boxes for grid in layout.maps}
     level = round(float(np.log2(image[0] / layout.maps[0].height)))
     strides = [2 ** (level + index) for index in range(len(layout.maps))]
     expected = [(-(-image[0] // stride), -(-image[1] // stride)) for stride in strides]
     octave, rest = divmod(layout.maps[0].boxes, len(_PYRAMID_RATIOS))
     if len(boxes) != 1 or rest or not octave or layout.sizes != expected:
+        return None
+    return level, octave
+
+
+def _retinanet(layout: HeadLayout, image: Size) -> list[HeadCandidate]:
+    """The set of Model Garden's RetinaNet with the base sizes of Model Maker and of its own default."""
+    pyramid = _pyramid_level(layout, image)
+    if pyramid is None:
         return []
+    level, octave = pyramid
+    return [
+        HeadCandidate(
+            f"RetinaNet of TensorFlow's Model Garden, level {level} up, anchor size {size:g}, {octave} scales",
+            retinanet_anchors(layout.sizes, image, min_level=level, anchor_size=size, scales=octave),
+            BoxCoder("yxhw", (1.0, 1.0, 1.0, 1.0)),
+        )
+        for size in (3.0, 4.0)
+    ]
+
+
+def _pyramid(layout: HeadLayout, image: Size) -> list[HeadCandidate]:
+    """The set of `multiscale_anchor_generator`."""
+    pyramid = _pyramid_level(layout, image)
+    if pyramid is None:
+        return []
+    level, octave = pyramid
     anchors = multiscale_anchors(
         layout.sizes, image, min_level=level, ratios=_PYRAMID_RATIOS, scales_per_octave=octave
     )
@@ -106,9 +164,8 @@ def _pyramid(layout: HeadLayout, image: Size) -> list[HeadCandidate]:
 def _pixel_priors(layout: HeadLayout, image: Size) -> list[HeadCandidate]:
     """Sets of the PyTorch projects that give box sizes in pixels, and their input."""
     boxes = [grid.boxes for grid in layout.maps]
-    spec = InputSpec(image, mean=MEAN, std=STD)
     return [
-        HeadCandidate(family.name, family.anchors(layout.sizes, image), BOX_CODER, spec)
+        HeadCandidate(family.name, family.anchors(layout.sizes, image), BOX_CODER, family.input(image))
         for family in FAMILIES
         if family.fits(boxes, image)
     ]

@@ -21,6 +21,7 @@ Resize = Literal["stretch", "letterbox"]
 BoxOrder = Literal["yxhw", "xywh"]
 Activation = Literal["sigmoid", "softmax", "none"]
 Channels = tuple[float, float, float]
+_FARTHEST_CENTRE = 4.0  # in images; cells of the coarsest map of a pyramid may reach beyond the image, not so far
 
 
 def wrong_field(name: str, measured: object, rule: str, fix: str) -> DetectionHeadError:
@@ -331,6 +332,14 @@ def _checked_anchors(anchors: NDArray[Any]) -> NDArray[np.float32]:
         row = int(np.argmin(finite))
         raise wrong_field(
             f"anchors[{row}]", copy[row].tolist(), "anchors are finite numbers", "Export them again."
+        )
+    farthest = float(np.abs(copy[:, :2]).max())
+    if farthest > _FARTHEST_CENTRE:
+        raise wrong_field(
+            "anchors",
+            f"centred up to {farthest:.4g} from the image's edge",
+            "they are normalised to the image, not in pixels",
+            "Divide them by [height, width, height, width] of the input.",
         )
     positive = (copy[:, 2:] > 0).all(axis=1)
     if not positive.all():

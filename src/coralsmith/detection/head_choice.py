@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coralsmith.detection.head import DetectionHead
+from coralsmith.detection.hints import HeadHints
 from coralsmith.detection.labels import read_labels
 from coralsmith.detection.postprocess_op import detach_postprocess_op, find_postprocess_op
 from coralsmith.detection.recognition import recognise
@@ -39,6 +40,7 @@ def choose_head(
     head_file: Path | None = None,
     labels_file: Path | None = None,
     images: Iterable[NDArray[np.uint8]] = (),
+    hints: HeadHints | None = None,
 ) -> DetectionHead:
     """Find the head of a model, in the order: given file, the source's own, a file beside it, recognition.
 
@@ -49,20 +51,22 @@ def choose_head(
         head_file: The user's ``--head``.
         labels_file: The user's ``--labels``; replaces the head's labels.
         images: uint8 RGB images of the model's input size, on which recognition tests its candidates.
+        hints: What the source tells of a head that it does not carry whole.
 
     Raises:
         DetectionHeadError: No head is known, several are possible, or it does not belong to the model.
     """
     labels = tuple(read_labels(labels_file)) if labels_file is not None else None
+    hints = hints or HeadHints()
     file = head_file or (None if carried is not None else head_beside(source))
     if file is not None:
         head = DetectionHead.load(file)
     elif carried is not None:
         head = carried
     elif find_postprocess_op(graph) is not None:
-        graph, head = detach_postprocess_op(graph)
+        head = hints.completing(detach_postprocess_op(graph)[1])
     else:
-        head = recognise(graph, images, labels=labels)
+        head = recognise(graph, images, labels=labels or hints.class_names, input_spec=hints.input)
     if labels is not None:
         head = _relabelled(head, labels)
     if find_postprocess_op(graph) is None:

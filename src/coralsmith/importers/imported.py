@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coralsmith.detection.head import DetectionHead
+from coralsmith.detection.hints import HeadHints
 from coralsmith.errors import UnsupportedModelError
 from coralsmith.findings import Finding
 from coralsmith.graph import Graph
@@ -181,6 +182,7 @@ class Imported:
         source: Where it comes from.
         findings: What was noticed on the way.
         verification: The graph against the source; None where the interpreter cannot run it.
+        hints: What the source tells of a head that it does not carry whole.
     """
 
     graph: Graph
@@ -188,6 +190,7 @@ class Imported:
     source: SourceInfo
     findings: list[Finding]
     verification: Verification | None
+    hints: HeadHints = field(default_factory=HeadHints)
 
     @property
     def is_quantized(self) -> bool:

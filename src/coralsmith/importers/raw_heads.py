@@ -13,6 +13,7 @@ from coralsmith.detection.graph_decoder import GraphDecoder, find_graph_decoder
 from coralsmith.detection.head import DetectionHead, InputSpec, ScoreSpec
 from coralsmith.detection.input_convention import conventional_input
 from coralsmith.detection.layout import HeadLayout, find_layouts
+from coralsmith.detection.postprocess_op import detach_postprocess_op, find_postprocess_op
 from coralsmith.detection.score_convention import recognise_scores
 from coralsmith.errors import DetectionHeadError
 from coralsmith.findings import Finding
@@ -55,6 +56,8 @@ def cut_at_raw_heads(graph: Graph, samples: Samples, verification: Verification)
     Raises:
         UnsupportedModelError: The head does not give the detections of the source.
     """
+    if find_postprocess_op(graph) is not None:
+        return _without_operator(graph, verification)
     decoder = find_graph_decoder(graph)
     if decoder is None:
         return RawHeads(graph, None, verification, [])
@@ -73,6 +76,22 @@ def cut_at_raw_heads(graph: Graph, samples: Samples, verification: Verification)
     head = _head(raw, layout, decoder, score, evidence)
     proof = verify_decoding(raw, head, replace(samples, detections=_detections(samples, decoder, head)))
     return RawHeads(raw, head, replace(verification, detections=proof).checked(), [_cut(decoded)])
+
+
+def _without_operator(graph: Graph, verification: Verification) -> RawHeads:
+    """The graph in front of its own TFLite_Detection_PostProcess, which no quantizer reaches behind."""
+    raw, head = detach_postprocess_op(graph)
+    canonicalise(raw)
+    raw.verify("taking the detection operator off")
+    finding = Finding(
+        rule="operator-taken-off",
+        severity="info",
+        reason="The model ends in TFLite_Detection_PostProcess; it is quantized in front of that, and the "
+        "operator is attached again behind it.",
+        fix="Nothing: detections stay the same.",
+        evidence="read from the model",
+    )
+    return RawHeads(raw, head, verification, [finding])
 
 
 def _head(

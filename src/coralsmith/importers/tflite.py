@@ -19,6 +19,7 @@ from coralsmith.importers.canonical import canonicalise
 from coralsmith.importers.float_weights import expand_dynamic_range_weights, expand_half_weights
 from coralsmith.importers.image_input import static_image_shape
 from coralsmith.importers.imported import Imported, ImportOptions, SourceInfo, is_quantized
+from coralsmith.importers.metadata_head import told_by_metadata
 from coralsmith.importers.naming import unique_names
 from coralsmith.importers.raw_heads import cut_at_raw_heads
 from coralsmith.importers.refusals import refuse_unusable
@@ -61,8 +62,9 @@ def import_tflite(source: SourceInfo, options: ImportOptions, progress: Progress
     for tensor, name in zip(graph.outputs, unique_names([t.name for t in graph.outputs]), strict=True):
         tensor.name = name
     names = {tensor.name: tensor.name for tensor in graph.outputs}
+    told = told_by_metadata(graph, source.path.read_bytes(), list(names))
     samples = _run_original(source.path, graph, options) if options.verify else None
-    findings = [_NOT_RUN] if options.verify and samples is None else []
+    findings = [*told.findings, *([_NOT_RUN] if options.verify and samples is None else [])]
     if is_quantized(graph):
         findings.append(_ALREADY_QUANTIZED)
     elif not any(op.kind == "CUSTOM" for op in graph.ops):
@@ -71,14 +73,15 @@ def import_tflite(source: SourceInfo, options: ImportOptions, progress: Progress
     progress.step("Comparing with the source")
     described = replace(source, output_names=names, notes=tuple(notes))
     if samples is None:
-        return Imported(graph, None, described, findings, None)
+        return Imported(graph, told.head, described, findings, None, told.hints)
     verification = verify_import(
         graph, samples, reference="LiteRT", real_images=bool(options.images), tolerance=tolerance
     )
-    if is_quantized(graph):
-        return Imported(graph, None, described, findings, verification)
+    if is_quantized(graph) or told.head is not None:
+        return Imported(graph, told.head, described, findings, verification, told.hints)
     heads = cut_at_raw_heads(graph, samples, verification)
-    return Imported(heads.graph, heads.head, described, findings + heads.findings, heads.verification)
+    head = None if heads.head is None else told.hints.completing(heads.head)
+    return Imported(heads.graph, head, described, findings + heads.findings, heads.verification, told.hints)
 
 
 def _fix_input_size(graph: Graph, size: tuple[int, int] | None) -> None:

@@ -29,7 +29,7 @@ class TableBudget:
     """How many tables may still be read; shared by the buffers of one file."""
 
     def __init__(self, tables: int = MAX_TABLES) -> None:
-        self._left = tables
+        self._tables = self._left = tables
 
     def charge(self, tables: int) -> None:
         """Take tables off the budget.
@@ -39,7 +39,7 @@ class TableBudget:
         """
         self._left -= tables
         if self._left < 0:
-            raise FlatbufferError(f"it describes more than {MAX_TABLES:,} tables")
+            raise FlatbufferError(f"it describes more than {self._tables:,} tables")
 
 
 class _Buffer:
@@ -122,6 +122,10 @@ class Table:
             return ()
         start, length = self._vector(position, struct.calcsize(layout))
         return struct.unpack_from(f"<{length}{layout[1:]}", self._content, start)
+
+    def floats(self, field: int) -> tuple[float, ...]:
+        """A vector of 32-bit floating-point numbers."""
+        return self.integers(field, "<f")
 
     def contents(self, field: int) -> list[memoryview]:
         """A vector of strings."""

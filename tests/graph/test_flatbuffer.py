@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coralsmith.compiled.flatbuffer import MAX_TABLES, FlatbufferError, Table, TableBudget
+from coralsmith.graph.flatbuffer import MAX_TABLES, FlatbufferError, Table, TableBudget
 
 
 def build(number: int, blob: bytes, strings: list[bytes]) -> bytes:
