@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from coralsmith.detection.head import InputSpec, ScoreSpec
+from coralsmith.detection.head_choice import choose_head
 from coralsmith.detection.postprocess_op import append_score_activation, attach_postprocess_op
 from coralsmith.errors import MalformedModelError
 from coralsmith.graph import Graph
 from coralsmith.graph.writer import serialize
-from coralsmith.head_choice import choose_head
 from coralsmith.importers import import_model
 from coralsmith.importers.imported import Imported
 from coralsmith.importers.tflite_metadata import read_metadata
