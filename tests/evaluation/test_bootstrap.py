@@ -25,7 +25,7 @@ def test_counting_an_image_n_times_equals_a_data_set_that_holds_it_n_times(seed:
         return
     reference = match([image for image, _ in copies], [found for _, found in copies], CLASSES)
     for class_id in range(CLASSES):
-        ap = class_ap(matches.classes[class_id], np.array(times))
+        (ap,) = class_ap(matches.classes[class_id], np.array([times]))
         assert ap == pytest.approx(reference.average_precision(class_id=class_id), abs=1e-12, nan_ok=True)
 
 
@@ -47,7 +47,7 @@ def test_a_draw_without_objects_has_no_ap() -> None:
     box = [0.1, 0.1, 0.5, 0.5]
     images = [annotated([box], [0]), annotated([], [])]
     (matches,) = match(images, [detections([box], [0], [0.9]), detections([], [], [])], 1).classes
-    assert np.isnan(class_ap(matches, np.array([0, 2])))
+    assert np.isnan(class_ap(matches, np.array([[0, 2]]))).all()
     draws = resampled_ap([matches], 50)
     assert np.isnan(draws).any()
     assert interval(draws) == (1.0, 1.0)

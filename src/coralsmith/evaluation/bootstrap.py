@@ -12,10 +12,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from coralsmith.evaluation.average_precision import RECALLS, ClassMatches
+from coralsmith.evaluation.average_precision import OVERLAPS, RECALLS, ClassMatches
 
 RESAMPLES: Final = 1000
 CONFIDENCE: Final = 0.95
+_MOST_VALUES: Final = 1 << 20
 
 
 def resampled_ap(
@@ -35,7 +36,7 @@ def resampled_ap(
     """
     images = len(classes[0].objects)
     draws = np.random.default_rng(seed).multinomial(images, np.full(images, 1.0 / images), resamples)
-    per_class = np.array([[class_ap(matches, times) for matches in classes] for times in draws])
+    per_class = np.stack([_aps(matches, draws) for matches in classes], axis=1)
     known = ~np.isnan(per_class)
     total = np.where(known, per_class, 0.0).sum(axis=1)
     with np.errstate(invalid="ignore"):
@@ -43,32 +44,35 @@ def resampled_ap(
     return mean
 
 
-def class_ap(matches: ClassMatches, times: NDArray[np.int64]) -> float:
+def _aps(matches: ClassMatches, draws: NDArray[np.int64]) -> NDArray[np.float64]:
+    """AP of one class on each draw, as many draws at once as memory should hold."""
+    if not matches.objects.any():
+        return np.full(len(draws), np.nan)
+    together = max(1, _MOST_VALUES // (len(OVERLAPS) * max(1, len(matches.image))))
+    chunks = (draws[start : start + together] for start in range(0, len(draws), together))
+    return np.concatenate([class_ap(matches, chunk) for chunk in chunks])
+
+
+def class_ap(matches: ClassMatches, times: NDArray[np.int64]) -> NDArray[np.float64]:
     """AP of one class where each image counts several times; as pycocotools would compute it on such a data set.
 
     Args:
         matches: Detections of the class.
-        times: int [images], how often each image counts.
+        times: int [draws, images], how often each image counts.
 
     Returns:
-        The mean over overlaps and recalls; NaN if no object is left.
+        float64 [draws], the mean over overlaps and recalls; NaN if no object is left.
     """
-    objects = int(times @ matches.objects)
-    if not objects:
-        return float("nan")
-    weight = times[matches.image]
-    hits = np.cumsum(weight * (matches.hit & ~matches.ignored), axis=1)
-    misses = np.cumsum(weight * ~(matches.hit | matches.ignored), axis=1)
+    objects = (times @ matches.objects)[:, None, None]
+    weight = times[:, None, matches.image]
+    hits = np.cumsum(weight * (matches.hit & ~matches.ignored), axis=2)
+    misses = np.cumsum(weight * ~(matches.hit | matches.ignored), axis=2)
     precision = hits / np.maximum(hits + misses, 1)
-    best_behind = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    sums = [_sum_at_recalls(h, p) for h, p in zip(hits / objects, best_behind, strict=True)]
-    return float(np.sum(sums) / (len(sums) * len(RECALLS)))
-
-
-def _sum_at_recalls(recall: NDArray[np.float64], precision: NDArray[np.float64]) -> float:
-    """Precision read at each of `RECALLS` and added up; 0 where that recall is not reached."""
-    first = np.searchsorted(recall, RECALLS, side="left")
-    return float(precision[first[first < recall.size]].sum())
+    best_behind = np.maximum.accumulate(precision[..., ::-1], axis=2)[..., ::-1]
+    reached = np.searchsorted(RECALLS, hits / np.maximum(objects, 1), side="right")
+    newly_reached = np.diff(reached, axis=2, prepend=0)
+    sums = (newly_reached * best_behind).sum(axis=(1, 2))
+    return np.where(objects[:, 0, 0] > 0, sums / (len(OVERLAPS) * len(RECALLS)), np.nan)
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -24,14 +24,14 @@ class AnnotatedImage:
 
     Attributes:
         path: The image file.
-        size: Height and width in pixels that the annotation states.
+        size: Height and width in pixels that the annotation states; None where it states none.
         boxes: float64 [N, 4] (ymin, xmin, ymax, xmax), normalised to the image.
         class_ids: int64 [N], index into the labels of the data set.
         crowd: bool [N]; a crowd (COCO) or a difficult object (VOC) need not be found, and finding it is no error.
     """
 
     path: Path
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     boxes: NDArray[np.float64]
     class_ids: NDArray[np.int64]
     crowd: NDArray[np.bool_]

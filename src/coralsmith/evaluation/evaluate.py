@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coralsmith.detection.detections import Detections
-from coralsmith.detection.images import load_rgb
 from coralsmith.errors import DetectionHeadError, ImageDataError, UnsupportedModelError, UsageError
 from coralsmith.evaluation.average_precision import Matches, match
 from coralsmith.evaluation.bootstrap import RESAMPLES, interval, resampled_ap
 from coralsmith.evaluation.classes import NO_CLASS, match_classes
-from coralsmith.evaluation.dataset import AnnotatedImage, Dataset
+from coralsmith.evaluation.dataset import Dataset
+from coralsmith.evaluation.looking import Detect, Seen, look
 from coralsmith.findings import Finding
 from coralsmith.progress import SILENT, Progress
-
-Detect = Callable[[NDArray[np.uint8]], Detections]
-
-ASPECT_TOLERANCE: Final = 0.02
-"""Relative difference of two aspect ratios up to which an image may be a scaled form of the annotated one."""
 
 
 @dataclass(frozen=True)
@@ -124,26 +119,36 @@ def evaluate(
         ImageDataError: No image is left.
         MissingExtraError: pycocotools is not installed.
     """
+    match_classes(dataset, labels, category_ids)  # before the work, not after it
+    seen = look(detect, dataset.images, progress)
+    return score(seen, dataset, labels, category_ids, resamples=resamples, seed=seed)
+
+
+def score(
+    seen: Seen,
+    dataset: Dataset,
+    labels: Sequence[str],
+    category_ids: Sequence[int] | None = None,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Evaluation:
+    """Average precision of what a detector found in the images of a data set; arguments as for `evaluate`.
+
+    Raises:
+        DetectionHeadError: The model does not know a class of the data set.
+        UnsupportedModelError: The detections hold NaN.
+        ImageDataError: No image is left.
+        MissingExtraError: pycocotools is not installed.
+    """
     classes = match_classes(dataset, labels, category_ids)
-    seen: list[AnnotatedImage] = []
-    detections: list[Detections] = []
-    left_out: list[Finding] = []
-    for image in dataset.images:
-        try:
-            pixels = _load(image)
-        except ImageDataError as error:
-            left_out.append(Finding("unusable-image", "warning", error.message, fix=error.hint))
-        else:
-            seen.append(image)
-            detections.append(_in_classes(detect(pixels), classes))
-        progress.advance()
-    used = dataclasses.replace(dataset, images=seen, findings=[*dataset.findings, *left_out])
-    if not seen or not used.boxes_per_class().any():
-        first = left_out[0].reason if left_out else "It holds no object."
+    used = dataclasses.replace(dataset, images=seen.images, findings=[*dataset.findings, *seen.findings])
+    if not seen.images or not used.boxes_per_class().any():
+        first = seen.findings[0].reason if seen.findings else "It holds no object."
         raise ImageDataError(f"Nothing is left of the data set to measure with. {first}")
-    matches = match(seen, detections, len(dataset.labels))
-    resampled = resampled_ap(matches.classes, resamples, seed)
-    return _evaluation(used, matches, resampled)
+    detections = [in_classes(found, classes) for found in seen.detections]
+    matches = match(seen.images, detections, len(dataset.labels))
+    return _evaluation(used, matches, resampled_ap(matches.classes, resamples, seed))
 
 
 def compare(model: Evaluation, against: Evaluation) -> Comparison:
@@ -158,20 +163,7 @@ def compare(model: Evaluation, against: Evaluation) -> Comparison:
     return Comparison(against.ap - model.ap, interval(against.resampled - model.resampled))
 
 
-def _load(image: AnnotatedImage) -> NDArray[np.uint8]:
-    pixels = load_rgb(image.path)
-    height, width = image.size
-    ratio = (pixels.shape[0] * width) / (pixels.shape[1] * height)
-    if abs(ratio - 1.0) > ASPECT_TOLERANCE:
-        raise ImageDataError(
-            f"'{image.path}' has {pixels.shape[1]} x {pixels.shape[0]} pixels, its annotation says "
-            f"{width} x {height}.",
-            hint="Annotate the image as viewers show it, its EXIF rotation applied, or remove it.",
-        )
-    return pixels
-
-
-def _in_classes(found: Detections, classes: NDArray[np.int64]) -> Detections:
+def in_classes(found: Detections, classes: NDArray[np.int64]) -> Detections:
     """Detections with the data set's class ids, boxes cut at the image; those of other classes are dropped."""
     if np.isnan(found.boxes).any() or np.isnan(found.scores).any():
         raise UnsupportedModelError(
