@@ -109,3 +109,19 @@ def _random_boxes(generator: np.random.Generator, count: int) -> NDArray[np.floa
     corners = generator.random((count, 2)) * 0.6
     sizes = 0.1 + generator.random((count, 2)) * 0.3
     return np.concatenate([corners, corners + sizes], axis=1)
+
+
+def write_yolo(folder: Path, yaml: str, labels: dict[str, str | None], images: str = "images") -> Path:
+    """A YOLO data set; `labels` gives the text of each image's label file, None where it has none.
+
+    Names may hold folders ("test/a"); `images` is the folder of the images, the label files lie in `labels`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "data.yaml").write_text(yaml, "utf-8")
+    for name, text in labels.items():
+        write_image(folder / images / f"{name}.png")
+        if text is not None:
+            label = folder / images.replace("images", "labels") / f"{name}.txt"
+            label.parent.mkdir(parents=True, exist_ok=True)
+            label.write_text(text, "utf-8")
+    return folder

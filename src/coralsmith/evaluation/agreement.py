@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from coralsmith.detection.detections import Detections
 from coralsmith.errors import ImageDataError, UsageError
 from coralsmith.evaluation.bootstrap import RESAMPLES
-from coralsmith.evaluation.dataset import Dataset
+from coralsmith.evaluation.dataset import AnnotatedImage, Dataset
 from coralsmith.evaluation.evaluate import Evaluation, score
 from coralsmith.evaluation.looking import Seen
 
@@ -111,18 +110,18 @@ def measure_agreement(
 def as_objects(reference: Seen, classes: Classes, threshold: float = REFERENCE_SCORE) -> Dataset:
     """The detections of a model as a data set's annotations, cut at the edges of the image as detections are."""
     images = [
-        dataclasses.replace(image, **_objects(found.at_least(threshold).clipped()))
+        _with_objects(image, found.at_least(threshold).clipped())
         for image, found in zip(reference.images, reference.detections, strict=True)
     ]
     return Dataset(images, classes.labels, classes.category_ids)
 
 
-def _objects(found: Detections) -> dict[str, NDArray[np.generic]]:
-    """Boxes and classes; a detection that lies outside the image altogether is no object."""
+def _with_objects(image: AnnotatedImage, found: Detections) -> AnnotatedImage:
+    """The image with the detections in it; one that lies outside the image altogether is no object."""
     inside = (found.boxes[:, 2:] > found.boxes[:, :2]).all(axis=1)
-    count = int(inside.sum())
-    return {
-        "boxes": found.boxes[inside].astype(np.float64),
-        "class_ids": found.class_ids[inside],
-        "crowd": np.zeros(count, bool),
-    }
+    return dataclasses.replace(
+        image,
+        boxes=found.boxes[inside].astype(np.float64),
+        class_ids=found.class_ids[inside],
+        crowd=np.zeros(int(inside.sum()), bool),
+    )

@@ -76,15 +76,21 @@ class Irregularities:
 
 
 def normalise_boxes(
-    corners: NDArray[np.float64], size: tuple[int, int], where: str, irregularities: Irregularities
+    corners: NDArray[np.float64],
+    size: tuple[int, int],
+    where: str,
+    irregularities: Irregularities,
+    *,
+    tolerance: float = OUTSIDE_TOLERANCE,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Boxes normalised to the image and cut at its edges.
 
     Args:
-        corners: float64 [N, 4] (ymin, xmin, ymax, xmax) in pixels.
-        size: Height and width of the image in pixels.
+        corners: float64 [N, 4] (ymin, xmin, ymax, xmax), in pixels or any other unit.
+        size: Height and width of the image in that unit.
         where: Name of the image.
         irregularities: Told of boxes without area and of boxes that reach outside.
+        tolerance: How far a box may reach over the edge unmentioned.
 
     Returns:
         The boxes that have an area, float64 [M, 4], and which of the given ones they are, bool [N].
@@ -92,7 +98,7 @@ def normalise_boxes(
     scale = np.array([*size, *size], np.float64)
     inside = np.clip(corners, 0.0, scale)
     usable: NDArray[np.bool_] = np.all(inside[:, 2:] > inside[:, :2], axis=1)
-    cut = (np.abs(inside - corners) > OUTSIDE_TOLERANCE).any(axis=1) & usable
+    cut = (np.abs(inside - corners) > tolerance).any(axis=1) & usable
     irregularities.add("degenerate-box", where, int((~usable).sum()))
     irregularities.add("box-outside-image", where, int(cut.sum()))
     return inside[usable] / scale, usable

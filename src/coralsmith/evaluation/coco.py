@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from coralsmith.errors import ImageDataError, UsageError
 from coralsmith.evaluation.boxes import Irregularities, normalise_boxes
 from coralsmith.evaluation.dataset import COCO_FILE, AnnotatedImage, Dataset
+from coralsmith.evaluation.files import read_bounded
 
 # The largest file of COCO 2017, with all masks of 118,000 images, has 448 MB.
 MAX_FILE_BYTES: Final = 512 * 2**20
@@ -90,13 +91,7 @@ def read_coco(folder: Path, split: str | None = None) -> Dataset:
 
 def _parse(path: Path) -> _Document:
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-        if len(content) > MAX_FILE_BYTES:
-            raise ImageDataError(f"'{path}' is larger than {MAX_FILE_BYTES >> 20} MiB.")
-        document = _Document.model_validate_json(content)
-    except OSError as error:
-        raise ImageDataError(f"'{path}' cannot be read: {error.strerror}.") from error
+        document = _Document.model_validate_json(read_bounded(path, MAX_FILE_BYTES))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = ".".join(str(part) for part in first["loc"]) or "the document"

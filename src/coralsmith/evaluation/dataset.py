@@ -16,6 +16,7 @@ DEFAULT_SPLITS = ("test", "val")
 
 COCO_FILE = "annotations.json"
 VOC_FOLDERS = ("Annotations", "JPEGImages")
+YOLO_FILES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,14 +57,15 @@ class Dataset:
     def boxes_per_class(self) -> NDArray[np.int64]:
         """Objects of each class that are to be found, crowds left out: int64 [classes]."""
         wanted = [image.class_ids[~image.crowd] for image in self.images]
-        return np.bincount(np.concatenate(wanted), minlength=len(self.labels)).astype(np.int64)
+        all_images = np.concatenate([np.zeros(0, np.int64), *wanted])
+        return np.bincount(all_images, minlength=len(self.labels)).astype(np.int64)
 
 
 def load_dataset(folder: Path, split: str | None = None) -> Dataset:
     """Read a data set whose format its folder tells.
 
     COCO: `annotations.json` and `images/`. Pascal VOC: `Annotations/`, `JPEGImages/` and, for splits,
-    `ImageSets/Main/<split>.txt`.
+    `ImageSets/Main/<split>.txt`. YOLO: `data.yaml` (see `yolo`).
 
     Args:
         folder: The data set.
@@ -82,10 +84,15 @@ def load_dataset(folder: Path, split: str | None = None) -> Dataset:
         from coralsmith.evaluation.voc import read_voc
 
         dataset = read_voc(folder, split)
+    elif any((folder / name).is_file() for name in YOLO_FILES):
+        from coralsmith.evaluation.yolo import read_yolo
+
+        dataset = read_yolo(folder, split)
     else:
         raise ImageDataError(
             f"'{folder}' is {'no data set that coralsmith knows' if folder.is_dir() else 'not a folder'}.",
-            hint=f"COCO: {COCO_FILE} and images/; Pascal VOC: Annotations/, JPEGImages/ and ImageSets/Main/.",
+            hint=f"COCO: {COCO_FILE} and images/; Pascal VOC: Annotations/, JPEGImages/ and ImageSets/Main/; "
+            f"YOLO: {YOLO_FILES[0]}, images/ and labels/.",
         )
     if not dataset.boxes_per_class().any():
         raise ImageDataError(f"The data set '{folder}' has no object to be found.")

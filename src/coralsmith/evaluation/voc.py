@@ -16,6 +16,7 @@ from coralsmith.detection.images import SUFFIXES, load_rgb
 from coralsmith.errors import ImageDataError
 from coralsmith.evaluation.boxes import Irregularities, normalise_boxes
 from coralsmith.evaluation.dataset import AnnotatedImage, Dataset, choose_split
+from coralsmith.evaluation.files import read_bounded
 
 MAX_XML_BYTES: Final = 4 * 2**20
 MAX_LIST_BYTES: Final = 64 * 2**20
@@ -66,7 +67,7 @@ def _names(folder: Path, split: str | None) -> list[str]:
     chosen = choose_split([file.stem for file in lists.glob("*.txt")], split)
     if chosen is None:
         return sorted(file.stem for file in (folder / "Annotations").glob("*.xml"))
-    lines = _read_bounded(lists / f"{chosen}.txt", MAX_LIST_BYTES).decode("utf-8", "replace").splitlines()
+    lines = read_bounded(lists / f"{chosen}.txt", MAX_LIST_BYTES).decode("utf-8", "replace").splitlines()
     # Lists of one class have a second column, which tells whether the class is in the image.
     return list(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
 
@@ -90,7 +91,7 @@ def _read_objects(path: Path, image: Path) -> tuple[tuple[int, int], list[_Objec
     """Size of the image, and label, corners in pixels and difficulty of each object."""
     try:
         parser = ElementTree.XMLParser(target=_NoDoctype())
-        parser.feed(_read_bounded(path, MAX_XML_BYTES))
+        parser.feed(read_bounded(path, MAX_XML_BYTES))
         root = parser.close()
         size = _size(root) or load_rgb(image).shape[:2]
         return (size[0], size[1]), [_object(element) for element in root.iter("object")]
@@ -117,14 +118,3 @@ def _object(element: ElementTree.Element) -> _Object:
     if not np.isfinite(corners).all():
         raise ValueError(f"an object '{label}' has no complete box")
     return label, corners, (element.findtext("difficult") or "0").strip() not in ("0", "")
-
-
-def _read_bounded(path: Path, limit: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(limit + 1)
-    except OSError as error:
-        raise ImageDataError(f"'{path}' cannot be read: {error.strerror}.") from error
-    if len(content) > limit:
-        raise ImageDataError(f"'{path}' is larger than {limit >> 20} MiB.")
-    return content
