@@ -34,7 +34,19 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_every_command_of_this_release_shows_help_with_an_example() -> None:
-    commands = ("convert", "check", "quantize", "compile", "doctor", "head", "detect", "demo", "inspect", "verify")
+    commands = (
+        "convert",
+        "check",
+        "quantize",
+        "compile",
+        "doctor",
+        "head",
+        "detect",
+        "demo",
+        "inspect",
+        "verify",
+        "evaluate",
+    )
     for command in commands:
         shown = run(command, "--help")
         assert shown.returncode == 0

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from coralsmith.api import compile, convert, detect, find_head  # noqa: A004
     from coralsmith.check_model import check
     from coralsmith.decompile_files import decompile
+    from coralsmith.evaluate_model import evaluate
     from coralsmith.inspect_model import inspect
     from coralsmith.quantize_file import quantize
     from coralsmith.runtime.detector import Detector
@@ -22,6 +23,7 @@ __all__ = [
     "convert",
     "decompile",
     "detect",
+    "evaluate",
     "find_head",
     "inspect",
     "quantize",
@@ -32,6 +34,7 @@ _HOMES = {
     "Detector": "coralsmith.runtime.detector",
     "check": "coralsmith.check_model",
     "decompile": "coralsmith.decompile_files",
+    "evaluate": "coralsmith.evaluate_model",
     "inspect": "coralsmith.inspect_model",
     "quantize": "coralsmith.quantize_file",
     "verify": "coralsmith.verify_model",

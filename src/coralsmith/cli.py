@@ -9,6 +9,7 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from coralsmith import __version__
+from coralsmith.cli_accuracy import add_commands as add_accuracy_commands
 from coralsmith.cli_compiled import add_commands as add_compiled_commands
 from coralsmith.cli_compiler import add_commands as add_compiler_commands
 from coralsmith.cli_device import add_commands as add_device_commands
@@ -230,6 +231,7 @@ def quantize(
 
 add_compiler_commands(app)
 add_compiled_commands(app)
+add_accuracy_commands(app)
 add_device_commands(app)
 
 

@@ -142,3 +142,10 @@ def test_the_real_coco_subset(shared: Path) -> None:
     assert sum(len(image.boxes) for image in dataset.images) == 213
     assert sum(int(image.crowd.sum()) for image in dataset.images) == 2
     assert dataset.category_ids is not None and dataset.category_ids[-1] == 90
+
+
+def test_the_folder_may_be_named_with_dots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_coco(tmp_path / "data")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert len(read_coco(Path("../data")).images) == 2

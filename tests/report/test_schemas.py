@@ -43,11 +43,9 @@ def test_the_published_schemas_are_those_of_the_code(tmp_path: Path) -> None:
     assert {path.name: path.read_text("utf-8") for path in PUBLISHED.glob("*.json")} == fresh
 
 
-@pytest.mark.parametrize(
-    "name", ["report", "check", "compile", "doctor", "inspect", "verify", "quantize", "detect", "head", "recipe"]
-)
-def test_every_schema_is_a_schema(generated: dict[str, dict[str, Any]], name: str) -> None:
-    Draft202012Validator.check_schema(generated[name])
+def test_every_schema_is_a_schema(generated: dict[str, dict[str, Any]]) -> None:
+    for schema in generated.values():
+        Draft202012Validator.check_schema(schema)
 
 
 @pytest.mark.parametrize("make", [example_report, compiled_report, blocked_report])

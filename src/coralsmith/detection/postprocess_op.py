@@ -171,6 +171,15 @@ def decode_options(content: bytes) -> dict[str, float]:
         raise MalformedModelError(f"The options of {CUSTOM_CODE} cannot be read: {error}.") from error
 
 
+def suppresses_within_classes(op: Op) -> bool:
+    """Whether the operator drops a box for better ones of its own class only (its regular mode)."""
+    try:
+        options = flexbuffer_map(op.custom_options)
+        return bool(options["use_regular_nms"].AsBool)
+    except FLEXBUFFER_DAMAGE:  # absent: the kernel's default is the fast mode
+        return False
+
+
 def _require_expressible(head: DetectionHead) -> None:
     if head.score.activation != "none":
         raise wrong_field(

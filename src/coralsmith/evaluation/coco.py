@@ -127,8 +127,8 @@ def _boxes_by_image(
 
 def _image_file(folder: Path, image: _Image, irregularities: Irregularities) -> Path | None:
     """The image's file; None where it is missing."""
-    path = folder / IMAGE_FOLDER / image.file_name
-    if "\0" in image.file_name or ".." in path.parts or Path(image.file_name).is_absolute():
+    path, name = folder / IMAGE_FOLDER / image.file_name, Path(image.file_name)
+    if "\0" in image.file_name or ".." in name.parts or name.is_absolute():
         raise ImageDataError(f"The file name {image.file_name!r} leads out of the folder '{IMAGE_FOLDER}'.")
     if not path.is_file():
         irregularities.add("missing-image", str(path))

@@ -56,6 +56,8 @@ def schemas() -> dict[str, dict[str, Any]]:
     from coralsmith.compiler.run import SCHEMA as COMPILE
     from coralsmith.compiler.run import Compilation
     from coralsmith.detection.head_document import HeadDocument
+    from coralsmith.evaluation.document import SCHEMA as EVALUATE
+    from coralsmith.evaluation.document import EvaluationReport
     from coralsmith.findings import EXAMINATION_SCHEMA, Examination
     from coralsmith.recipe import Recipe
     from coralsmith.report.document import SCHEMA as REPORT
@@ -72,6 +74,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "verify": _record(VerifyReport, "coralsmith verify --json", VERIFY),
         "decompile": _record(Decompilation, "coralsmith decompile --json", DECOMPILE),
         "doctor": _record(Examination, "coralsmith doctor --json", EXAMINATION_SCHEMA),
+        "evaluate": _record(EvaluationReport, "coralsmith evaluate --json", EVALUATE),
         "quantize": _record(QuantizedFile, "coralsmith quantize --json"),
         "detect": _record(dict[str, list[DetectionRecord]], "coralsmith detect --json"),
         "head": _model(HeadDocument, "head.json, coralsmith head --json", "serialization"),
