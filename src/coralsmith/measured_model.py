@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coralsmith.detection.head import DetectionHead, NmsSpec
+from coralsmith.detection.head_choice import choose_head
 from coralsmith.detection.postprocess_op import (
     detach_postprocess_op,
     find_postprocess_op,
@@ -21,10 +22,12 @@ from coralsmith.evaluation.agreement import Classes
 from coralsmith.evaluation.document import Decoding
 from coralsmith.evaluation.ledger import Form
 from coralsmith.findings import Finding
-from coralsmith.graph import Graph
-from coralsmith.head_choice import choose_head
+from coralsmith.graph import Graph, Op
+from coralsmith.graph.reader import read_tflite
 from coralsmith.importers import import_model
+from coralsmith.importers.formats import TFLITE, recognise_format
 from coralsmith.importers.imported import Imported, is_quantized
+from coralsmith.importers.source_files import resolve_source
 from coralsmith.model_input import image_size
 from coralsmith.progress import SILENT, Progress
 from coralsmith.runtime.detector import Detector
@@ -115,10 +118,19 @@ def load_model(
             head_file=head_file,
             labels_file=labels_file,
             images=[] if size is None else [resize_image(photo, size) for photo in photos],
+            hints=imported.hints,
         )
     except DetectionHeadError as error:
         raise DetectionHeadError(f"'{path}': {error.message}", error.hint) from error
-    return replace(measured_graph(imported.graph, head, str(path)), imported=imported)
+    measured = replace(measured_graph(imported.graph, head, str(path)), imported=imported)
+    operator = _own_operator(path)
+    return measured if operator is None else replace(measured, within_classes=suppresses_within_classes(operator))
+
+
+def _own_operator(path: Path) -> Op | None:
+    """The detection operator of a `.tflite` file, which the import of a float one takes off."""
+    file = resolve_source(path)
+    return find_postprocess_op(read_tflite(file)) if recognise_format(file) == TFLITE else None
 
 
 def measured_graph(graph: Graph, head: DetectionHead, name: str) -> MeasuredModel:
