@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import coralsmith
-from coralsmith.cli import main
+from coralsmith.cli import app, main
 from tests.tiny_detector import write_photos, write_tiny_detector
 
 pytestmark = pytest.mark.slow
@@ -129,6 +130,14 @@ def test_wrong_input_ends_with_2_and_says_what_to_do(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("Error:")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["convert", "head", "check"])
+def test_pytorch_weights_given_by_the_wrong_option_are_told_the_right_form(command: str) -> None:
+    done = CliRunner().invoke(app, [command, "--factory", "net:make", "--weights", "trained.pth"])
+    assert done.exit_code == 2
+    said = " ".join(done.output.replace("│", " ").split())
+    assert "coralsmith COMMAND trained.pth --factory package.module:function" in said
 
 
 def test_an_error_under_json_is_a_document_too(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from coralsmith.cli_options import (
     Json,
     LabelFile,
     MinRuntime,
+    NoWeights,
     Quiet,
     Ranges,
     RecipeFile,
@@ -153,6 +154,7 @@ def check(
     trust: Trust = False,
     input_size: InputSize = None,
     factory: Factory = None,
+    weights: NoWeights = None,  # noqa: ARG001 - answers a mistake
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -245,6 +247,7 @@ def head(
     trust: Trust = False,
     input_size: InputSize = None,
     factory: Factory = None,
+    weights: NoWeights = None,  # noqa: ARG001 - answers a mistake
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,

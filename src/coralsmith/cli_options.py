@@ -12,6 +12,30 @@ import typer
 if TYPE_CHECKING:
     from coralsmith.progress import Progress
 
+
+def _weight_scales(value: str) -> str:
+    """The scales of the weights."""
+    _refuse_weights_file(value)
+    if value not in ("per-channel", "per-tensor"):
+        raise typer.BadParameter(f"'{value}' is neither 'per-channel' nor 'per-tensor'.")
+    return value
+
+
+def _no_weights(value: str) -> str:
+    """Nothing: only there to answer who gives a file of PyTorch weights by it."""
+    _refuse_weights_file(value)
+    raise typer.BadParameter("This command quantizes nothing; leave the option out.")
+
+
+def _refuse_weights_file(value: str) -> None:
+    """A file of PyTorch weights, which is easily given here, is the source itself."""
+    if "." in value or "/" in value:
+        raise typer.BadParameter(
+            f"'{value}' looks like a file of PyTorch weights, which is the source itself. Write: coralsmith "
+            f"COMMAND {value} --factory package.module:function --input-size HEIGHTxWIDTH"
+        )
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show infos too, and tracebacks of errors.")]
@@ -23,9 +47,16 @@ InputType = Annotated[
     Literal["uint8", "int8", "float"] | None, typer.Option("--io", help="Input type.  [default: uint8]")
 ]
 Weights = Annotated[
-    Literal["per-channel", "per-tensor"] | None,
-    typer.Option("--weights", help="Scales of the weights.  [default: per-channel]"),
+    str | None,
+    typer.Option(
+        "--weights",
+        parser=_weight_scales,
+        metavar="<per-channel|per-tensor>",
+        help="Scales of the weights.  [default: per-channel]",
+    ),
 ]
+NoWeights = Annotated[str | None, typer.Option("--weights", parser=_no_weights, hidden=True)]
+
 Ranges = Annotated[
     Literal["min-max", "percentile", "least-squares"] | None,
     typer.Option("--ranges", help="How activation ranges are found.  [default: min-max]"),

@@ -23,7 +23,8 @@ from coralsmith.compiler.run import Compilation, compile_model
 from coralsmith.detection.box_order import in_operator_order
 from coralsmith.detection.feeding import model_input
 from coralsmith.detection.head import DetectionHead, InputSpec
-from coralsmith.detection.head_choice import HEAD_FILE, choose_head, with_plain_names
+from coralsmith.detection.head_check import check_head
+from coralsmith.detection.head_choice import HEAD_FILE, choose_head, head_beside, with_plain_names
 from coralsmith.detection.images import ImageFolder, find_images, readable_sample, sample
 from coralsmith.detection.input_convention import conventional_input
 from coralsmith.detection.labels import write_labels
@@ -200,6 +201,8 @@ class Conversion:
         if self.paths and size is not None:
             resize = self.head.input.resize if self.head else "stretch"
             self.images = ImageFolder(self.paths, size, resize, self.recipe.samples, self.recipe.seed)
+        if self.head is not None and self._is_head_unproved():
+            self.findings += check_head(graph, self.head, self._resized(RECOGNITION_IMAGES))
         if self.head is not None and self.images is not None and not self.imported.is_quantized:
             self.findings += check_normalisation(graph, self.head, self._resized(MAX_IMAGES))
 
@@ -311,6 +314,14 @@ class Conversion:
         if resumed:
             self.watch.resumed()
             self.progress.note("taken from the earlier run")
+
+    def _is_head_unproved(self) -> bool:
+        """Whether the head was given: not recognised on images, nor proved against the source's decoding."""
+        if find_postprocess_op(self.imported.graph) is not None:
+            return False
+        if self.job.head is None and self.imported.head is not None:
+            return not self.imported.is_head_proved
+        return self.job.head is not None or head_beside(self.job.source) is not None
 
     def _wants_operator(self) -> bool:
         """Whether the detection operator is to be attached by this run."""

@@ -35,7 +35,7 @@ class Spelling:
         corners: Whether it puts out corners, else centres and sizes.
         in_pixels: Whether in pixels of the image.
         scales: Divisors of the raw columns.
-        clipped: Whether its boxes are clipped to the image.
+        clipped: Lowest and highest numbers, or one for each column, that its boxes are clipped to.
         background: Makes the scores a softmax with column 0 for the background, favoured by this much; None leaves
             raw scores.
     """
@@ -44,7 +44,7 @@ class Spelling:
     corners: bool = True
     in_pixels: bool = False
     scales: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)
-    clipped: bool = False
+    clipped: tuple[float, object] | None = None
     background: float | None = None
 
 
@@ -104,11 +104,13 @@ def _decoder(ops: list[Op], raw: Tensor, spelling: Spelling) -> Tensor:
         half = _binary(ops, "MUL", sizes, builders.constant("half", np.float32(0.5)), "half_size")
         parts = [_binary(ops, "SUB", centres, half, "low"), _binary(ops, "ADD", centres, half, "high")]
     boxes = _add(ops, "CONCATENATION", parts, "boxes", axis=2, fused_activation_function="NONE")
-    if not spelling.clipped:
+    if spelling.clipped is None:
         return boxes
     boxes.name = "unclipped"
-    floored = _add(ops, "MAXIMUM", [boxes, builders.constant("zero", np.float32(0.3))], "floored")
-    return _add(ops, "MINIMUM", [floored, builders.constant("one", np.float32(0.7))], "boxes")
+    low, high = (
+        builders.constant(name, np.float32(limit)) for name, limit in zip("lh", spelling.clipped, strict=True)
+    )
+    return _add(ops, "MINIMUM", [_add(ops, "MAXIMUM", [boxes, low], "floored"), high], "boxes")
 
 
 def _part(ops: list[Op], raw: Tensor, name: str, start: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.detection.conv_detector import Spelling, anchors, conv_detector
+from tests.detection.conv_detector import HEIGHT, WIDTH, Spelling, anchors, conv_detector
 
 from coralsmith.detection.decode import decode_boxes
 from coralsmith.detection.graph_decoder import find_graph_decoder
@@ -43,8 +43,19 @@ def test_raw_boxes_are_no_decoder() -> None:
     assert find_graph_decoder(conv_detector()) is None
 
 
-def test_a_decoder_that_clips_is_left_in_place() -> None:
-    assert find_graph_decoder(conv_detector(Spelling(clipped=True))) is None
+def test_a_decoder_that_clips_to_anything_but_the_image_is_left_in_place() -> None:
+    assert find_graph_decoder(conv_detector(Spelling(clipped=(0.3, 0.7)))) is None
+    assert find_graph_decoder(conv_detector(Spelling(clipped=(0.0, 1.0), in_pixels=True))) is None
+
+
+@pytest.mark.parametrize("in_pixels", [False, True])
+@pytest.mark.parametrize("x_first", [False, True])
+def test_a_decoder_that_clips_to_the_image_is_recovered(in_pixels: bool, x_first: bool) -> None:
+    limits = np.array([WIDTH, HEIGHT] * 2 if x_first else [HEIGHT, WIDTH] * 2) if in_pixels else 1.0
+    decoder = find_graph_decoder(conv_detector(Spelling(x_first, in_pixels=in_pixels, clipped=(0.0, limits))))
+    assert decoder is not None
+    assert decoder.clips
+    np.testing.assert_allclose(decoder.anchors, anchors(), atol=1e-5)
 
 
 def test_scales_that_differ_are_told_in_the_order_of_the_columns() -> None:

@@ -73,7 +73,7 @@ def choose_anchors(
             hint=ASK_FOR_HEAD,
             evidence=listed,
         )
-    for text, anchors, coder in _variations(winner, layout):
+    for text, anchors, coder in variations(winner, layout):
         value = agreement(images, anchors, coder)
         if value > best + _TOLERANCE:
             raise DetectionHeadError(
@@ -89,7 +89,7 @@ def _means_the_same(one: HeadCandidate, other: HeadCandidate) -> bool:
     return one.box_coder == other.box_coder and bool(np.abs(one.anchors - other.anchors).max() <= _SAME_ANCHORS)
 
 
-def _variations(winner: HeadCandidate, layout: HeadLayout) -> Iterator[tuple[str, Floats, BoxCoder]]:
+def variations(winner: HeadCandidate, layout: HeadLayout) -> Iterator[tuple[str, Floats, BoxCoder]]:
     """What must not agree better than the winner: the same anchors in other sizes, or with another coder."""
     for fine, coarse in _SIZE_FACTORS:
         text = f"anchors {fine:g} times as large on the finest map and {coarse:g} times on the coarsest"

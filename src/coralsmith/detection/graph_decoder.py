@@ -6,7 +6,8 @@ What is recovered is then proved on random raw boxes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -23,6 +24,12 @@ Floats = NDArray[np.float64]
 
 _EXACT: Final = 1e-4  # parts of the image, or of a scale
 _MAX_OPERATORS: Final = 200
+_CLIPS: Final = MappingProxyType(
+    {"MINIMUM": np.inf, "MAXIMUM": np.inf, "RELU": np.inf, "RELU6": 6.0, "RELU_0_TO_1": 1.0}
+)
+"""Operators that clip, with the highest value that the activations leave."""
+_RESHAPES: Final = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS"})
+_CLIP_MARGIN: Final = 0.01  # of the image: some clip to the last pixel
 _PIXELS: Final = 2.0  # centres beyond this many images are in pixels
 
 
@@ -36,6 +43,7 @@ class GraphDecoder:
         anchors: float32 [N, 4] (y centre, x centre, height, width), normalised.
         box_coder: How the raw boxes refer to them.
         form: How the graph writes a box.
+        clips: Whether it clips its boxes to the image.
     """
 
     decoded: Tensor
@@ -43,6 +51,7 @@ class GraphDecoder:
     anchors: NDArray[np.float32]
     box_coder: BoxCoder
     form: BoxForm
+    clips: bool = False
 
     def cut(self, graph: Graph) -> Graph:
         """A copy of the graph that puts out the raw boxes in place of the decoded ones."""
@@ -94,10 +103,44 @@ def find_graph_decoder(graph: Graph) -> GraphDecoder | None:
     """
     for output in graph.outputs:
         if output.shape[-1:] == (4,) and len(output.shape) in (2, 3):
-            found = _region(graph, output)
+            unclipped, bounds = _unclipped(graph, output)
+            found = _region(graph, unclipped)
             if found is not None:
-                return _solved(graph, output, *found)
+                decoder = _solved(graph, output, unclipped, *found)
+                return decoder if bounds is None else _clipping(decoder, bounds)
     return None
+
+
+def _unclipped(graph: Graph, output: Tensor) -> tuple[Tensor, tuple[Floats, Floats] | None]:
+    """What is clipped to make an output, and the lowest and highest values of each column; None where none is."""
+    producers = graph.producers()
+    low, high, is_clipped = np.full(4, -np.inf), np.full(4, np.inf), False
+    tensor = output
+    while (op := producers.get(tensor)) is not None and (op.kind in _CLIPS or op.kind in _RESHAPES):
+        bound = next((t.data for t in op.inputs if t is not None and t.data is not None), None)
+        if op.kind in ("MINIMUM", "MAXIMUM"):
+            if bound is None or bound.size not in (1, 4):
+                break
+            limits = np.broadcast_to(bound.reshape(-1).astype(np.float64), 4)
+            low, high = (
+                (np.maximum(low, limits), high) if op.kind == "MAXIMUM" else (low, np.minimum(high, limits))
+            )
+        elif op.kind in _CLIPS:
+            low = np.maximum(low, 0.0)
+            high = np.minimum(high, _CLIPS[op.kind])
+        is_clipped = is_clipped or op.kind in _CLIPS
+        tensor = next(iter(op.activations()))
+    return (tensor, (low, high)) if is_clipped else (output, None)
+
+
+def _clipping(decoder: GraphDecoder | None, bounds: tuple[Floats, Floats]) -> GraphDecoder | None:
+    """The decoder as one that clips, where what it clips to is the image."""
+    if decoder is None or not decoder.form.is_corners:
+        return None
+    unit = np.array((decoder.form.unit[::-1] if decoder.form.x_first else decoder.form.unit) * 2)
+    low, high = bounds
+    to_the_image = np.abs(low / unit).max() < _EXACT and np.abs(high / unit - 1).max() < _CLIP_MARGIN
+    return replace(decoder, clips=True) if to_the_image else None
 
 
 def _region(graph: Graph, decoded: Tensor) -> tuple[Tensor, list[Op]] | None:
@@ -119,8 +162,8 @@ def _region(graph: Graph, decoded: Tensor) -> tuple[Tensor, list[Op]] | None:
     return None
 
 
-def _solved(graph: Graph, decoded: Tensor, raw: Tensor, ops: list[Op]) -> GraphDecoder | None:
-    """The decoder with its anchors and scales, proved on random raw boxes."""
+def _solved(graph: Graph, output: Tensor, decoded: Tensor, raw: Tensor, ops: list[Op]) -> GraphDecoder | None:
+    """The decoder with its anchors and scales, proved on random raw boxes; `decoded` is what it does not clip."""
     executor = Executor(Graph(ops, [raw], [decoded]))
 
     def answer(rows: Floats) -> Floats:
@@ -129,7 +172,7 @@ def _solved(graph: Graph, decoded: Tensor, raw: Tensor, ops: list[Op]) -> GraphD
     count = decoded.elements // 4
     resting = answer(np.zeros((count, 4)))
     moved = [answer(np.tile(np.eye(4)[column], (count, 1))) - resting for column in range(4)]
-    cells = _cell_centres(graph, decoded, raw)
+    cells = _cell_centres(graph, output, raw)
     form = None if cells is None else _form(graph, resting, moved, cells)
     if form is None:
         return None
@@ -142,7 +185,7 @@ def _solved(graph: Graph, decoded: Tensor, raw: Tensor, ops: list[Op]) -> GraphD
     worst = np.abs(form.corners(answer(trial)) - expected).max()
     if not worst <= _EXACT * max(float(np.abs(expected).max()), 1.0):
         return None
-    return GraphDecoder(decoded, raw, anchors.astype(np.float32), coder, form)
+    return GraphDecoder(output, raw, anchors.astype(np.float32), coder, form)
 
 
 def _cell_centres(graph: Graph, decoded: Tensor, raw: Tensor) -> Floats | None:

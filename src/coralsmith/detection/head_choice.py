@@ -66,7 +66,9 @@ def choose_head(
     elif find_postprocess_op(graph) is not None:
         head = hints.completing(detach_postprocess_op(graph)[1])
     else:
-        head = recognise(graph, images, labels=labels or hints.class_names, input_spec=hints.input)
+        head = recognise(
+            graph, images, labels=labels or hints.class_names, input_spec=hints.input, background=hints.background
+        )
     if labels is not None:
         head = _relabelled(head, labels)
     if find_postprocess_op(graph) is None:

@@ -18,10 +18,12 @@ class HeadHints:
     Attributes:
         labels: Class names as the source lists them, perhaps with the background first; None where it has none.
         input: How pixels become the input; None where it is not told.
+        background: Column of the background, where the source itself drops it.
     """
 
     labels: tuple[str, ...] | None = None
     input: InputSpec | None = None
+    background: int | None = None
 
     @property
     def class_names(self) -> tuple[str, ...] | None:

@@ -24,7 +24,7 @@ from coralsmith.detection.input_convention import conventional_input
 from coralsmith.detection.layout import ASK_FOR_HEAD, HeadLayout, find_layouts
 from coralsmith.detection.postprocess_op import detach_postprocess_op, find_postprocess_op
 from coralsmith.detection.raw_outputs import raw_outputs
-from coralsmith.detection.score_convention import MOSTLY, dominating_column, recognise_scores
+from coralsmith.detection.score_convention import MOSTLY, recognise_scores, share_without_object
 from coralsmith.errors import DetectionHeadError
 from coralsmith.graph import Graph, Tensor
 
@@ -40,6 +40,7 @@ def recognise(
     *,
     labels: Sequence[str] | None = None,
     input_spec: InputSpec | None = None,
+    background: int | None = None,
 ) -> DetectionHead:
     """Recover the detection head of a model made by one of the conventions in `candidates`.
 
@@ -49,6 +50,7 @@ def recognise(
             knows; the first `MAX_IMAGES` are used.
         labels: Class names without background, where they are known.
         input_spec: The normalisation, where it is known; else what `conventional_input` says.
+        background: Column of the background, where the source itself drops it.
 
     Raises:
         DetectionHeadError: No head or more than one fits; the message holds the evidence.
@@ -61,17 +63,18 @@ def recognise(
     outputs = _run(graph, layouts, spec, images)
     layout, output_evidence = _roles(layouts, outputs)
     rows = np.concatenate(outputs[layout.scores])
-    score, score_evidence = recognise_scores(rows, layout.applied, None if labels is None else len(labels))
+    classes = None if labels is None else len(labels)
+    score, score_evidence = recognise_scores(rows, layout.applied, classes, background)
     winner, anchor_evidence = choose_anchors(sets, layout, _pairs(layout, score, outputs))
     if input_spec is None and winner.input is not None:
         spec, input_evidence = winner.input, f"input {_range_text(winner.input)}: convention of these anchors"
-    classes = rows.shape[1] - (score.background is not None)
+    count = rows.shape[1] - (score.background is not None)
     return DetectionHead(
         input=spec,
         boxes=layout.boxes.name,
         scores=layout.scores.name,
         anchors=winner.anchors,
-        labels=tuple(labels or (f"class {index}" for index in range(classes))),
+        labels=tuple(labels or (f"class {index}" for index in range(count))),
         box_coder=winner.box_coder,
         score=score,
         evidence="; ".join([output_evidence, score_evidence, anchor_evidence, input_evidence]),
@@ -116,7 +119,7 @@ def _roles(layouts: list[HeadLayout], outputs: Outputs) -> tuple[HeadLayout, str
     if len(layouts) == 1:
         boxes, scores = layouts[0].boxes, layouts[0].scores
         return layouts[0], f"outputs: boxes {list(boxes.shape)}, scores {list(scores.shape)}"
-    shares = {tensor: _share_without_object(np.concatenate(values)) for tensor, values in outputs.items()}
+    shares = {tensor: share_without_object(np.concatenate(values)) for tensor, values in outputs.items()}
     fitting = [
         layout
         for layout in layouts
@@ -130,11 +133,6 @@ def _roles(layouts: list[HeadLayout], outputs: Outputs) -> tuple[HeadLayout, str
             hint=ASK_FOR_HEAD,
         )
     return fitting[0], f"outputs: rows that look like an empty place: {measured}"
-
-
-def _share_without_object(rows: Floats) -> float:
-    negative = float(np.mean(rows.max(axis=1) < -1.0))
-    return max(negative, dominating_column(rows, 1.0)[1])
 
 
 def _pairs(layout: HeadLayout, score: ScoreSpec, outputs: Outputs) -> list[NeighbourPairs]:

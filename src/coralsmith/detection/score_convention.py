@@ -20,13 +20,16 @@ _SUM_OF_SIGMOID: Final = 0.25
 _SUM_OF_SOFTMAX: Final = 0.1
 
 
-def recognise_scores(rows: Floats, applied: str | None, classes: int | None) -> tuple[ScoreSpec, str]:
+def recognise_scores(
+    rows: Floats, applied: str | None, classes: int | None, dropped: int | None = None
+) -> tuple[ScoreSpec, str]:
     """Decide activation and background column.
 
     Args:
         rows: Score rows of several images, real numbers [R, C].
         applied: Activation that the graph applies itself: LOGISTIC, SOFTMAX or None.
         classes: Number of classes without background, where labels are known.
+        dropped: Column that the source itself drops as the background.
 
     Returns:
         The convention, and the evidence for it.
@@ -34,7 +37,11 @@ def recognise_scores(rows: Floats, applied: str | None, classes: int | None) -> 
     Raises:
         DetectionHeadError: The values, or they and the labels, allow more than one answer.
     """
-    background, background_evidence = _background(rows, applied, classes)
+    background: int | None
+    if dropped is not None and classes in (None, rows.shape[1] - 1):
+        background, background_evidence = dropped, f"background: column {dropped}, which the source itself drops"
+    else:
+        background, background_evidence = _background(rows, applied, classes)
     activation, activation_evidence = _activation(rows, applied, background)
     return ScoreSpec(activation, background), f"{activation_evidence}; {background_evidence}"
 
@@ -44,6 +51,12 @@ def dominating_column(rows: Floats, threshold: float) -> tuple[int, float]:
     largest = rows.argmax(axis=1)[rows.max(axis=1) > threshold]
     counts = np.bincount(largest, minlength=rows.shape[1])
     return int(counts.argmax()), float(counts.max() / len(rows))
+
+
+def share_without_object(rows: Floats) -> float:
+    """In what share of the rows no class is likely: all logits are negative, or one column exceeds all others."""
+    negative = float(np.mean(rows.max(axis=1) < -1.0))
+    return max(negative, dominating_column(rows, 1.0)[1])
 
 
 def _activation(rows: Floats, applied: str | None, background: int | None) -> tuple[Activation, str]:

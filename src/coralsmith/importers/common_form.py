@@ -61,4 +61,4 @@ def in_common_form(
     if head is not None:
         return Imported(read.graph, head, described, [], verification)
     heads = cut_at_raw_heads(read.graph, read.samples, verification)
-    return Imported(heads.graph, heads.head, described, heads.findings, heads.verification)
+    return Imported(heads.graph, heads.head, described, heads.findings, heads.verification, heads.hints)

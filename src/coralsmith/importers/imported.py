@@ -197,6 +197,11 @@ class Imported:
         """Whether the model's activations are integers already, so that calibration is to be skipped."""
         return is_quantized(self.graph)
 
+    @property
+    def is_head_proved(self) -> bool:
+        """Whether the head was held against the source's own decoding."""
+        return self.verification is not None and bool(self.verification.detections)
+
 
 def is_quantized(graph: Graph) -> bool:
     """Whether any operator of the graph writes quantized integers."""

@@ -81,7 +81,8 @@ def import_tflite(source: SourceInfo, options: ImportOptions, progress: Progress
         return Imported(graph, told.head, described, findings, verification, told.hints)
     heads = cut_at_raw_heads(graph, samples, verification)
     head = None if heads.head is None else told.hints.completing(heads.head)
-    return Imported(heads.graph, head, described, findings + heads.findings, heads.verification, told.hints)
+    hints = replace(told.hints, background=heads.hints.background)
+    return Imported(heads.graph, head, described, findings + heads.findings, heads.verification, hints)
 
 
 def _fix_input_size(graph: Graph, size: tuple[int, int] | None) -> None:

@@ -56,12 +56,21 @@ def verify_import(
     return Verification(reference, len(samples.inputs), real_images, tolerance, outputs, detections).checked()
 
 
-def verify_decoding(graph: Graph, head: DetectionHead, samples: Samples) -> tuple[OutputDifference, ...]:
-    """What a head makes of a graph's raw outputs, against `samples.detections`, the source's own decoding."""
+def verify_decoding(
+    graph: Graph, head: DetectionHead, samples: Samples, *, clipped: bool = False
+) -> tuple[OutputDifference, ...]:
+    """What a head makes of a graph's raw outputs, against `samples.detections`, the source's own decoding.
+
+    Args:
+        graph: The graph with raw heads.
+        head: Its head.
+        samples: What the source makes of the same pictures.
+        clipped: Whether the source clips its boxes to the image; those of the head are then, too.
+    """
     executor = Executor(graph)
     runs = [executor.run(image) for image in samples.inputs]
     found = {tensor.name: np.stack(values) for tensor, *values in zip(graph.outputs, *runs, strict=True)}
-    return tuple(_decoded_differences(found, head, samples))
+    return tuple(_decoded_differences(found, head, samples, clipped=clipped))
 
 
 def _used_rows(graph: Graph, outputs: dict[str, Array]) -> dict[str, Array]:
@@ -102,12 +111,15 @@ def measure(name: str, found: Array, expected: Array) -> OutputDifference:
     return OutputDifference(name, float(distance.max()), float(expected.min()), float(expected.max()))
 
 
-def _decoded_differences(found: dict[str, Array], head: DetectionHead, samples: Samples) -> list[OutputDifference]:
+def _decoded_differences(
+    found: dict[str, Array], head: DetectionHead, samples: Samples, *, clipped: bool = False
+) -> list[OutputDifference]:
     """What the head makes of the graph's raw outputs, against the source's own decoding."""
     anchors, columns = len(head.anchors), head.score_columns
     boxes = [decode_boxes(raw.reshape(anchors, 4), head.anchors, head.box_coder) for raw in found[head.boxes]]
     scores = [class_probabilities(raw.reshape(anchors, columns), head.score) for raw in found[head.scores]]
+    decoded = np.stack(boxes)
     return [
-        measure("decoded boxes", np.stack(boxes), samples.detections["boxes"]),
+        measure("decoded boxes", decoded.clip(0.0, 1.0) if clipped else decoded, samples.detections["boxes"]),
         measure("class probabilities", np.stack(scores), samples.detections["scores"]),
     ]
