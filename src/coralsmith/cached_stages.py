@@ -23,7 +23,7 @@ from coralsmith.report.plain import to_document, to_json
 from coralsmith.stages import StageCache, digest, file_digest
 
 if TYPE_CHECKING:
-    from coralsmith.quantization.quantizer import QuantizationOptions
+    from coralsmith.quantization.options import QuantizationOptions
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,15 @@ def cached_quantization(cache: StageCache, key: str, compute: Callable[[], Quant
         record = TypeAdapter(_QuantizationRecord).validate_json(files["quantization.json"])
         ranges = {name: Range(*bounds) for name, bounds in record.ranges.items()}
         graph = parse_tflite(files["int8.tflite"], "the cached model")
-        return Quantized(graph, record.images, ranges, record.findings), True
+        source = parse_tflite(files["source.tflite"], "the cached float model")
+        return Quantized(graph, source, record.images, ranges, record.findings), True
     quantized = compute()
     bounds = {name: (span.low, span.high) for name, span in quantized.ranges.items()}
     document = to_document(_QuantizationRecord(quantized.images, bounds, quantized.findings))
-    content = serialize_for_interpreter(quantized.graph)[0]
-    cache.store("quantize", key, {"int8.tflite": content, "quantization.json": to_json(document).encode()})
+    content = {
+        "int8.tflite": serialize_for_interpreter(quantized.graph)[0],
+        "source.tflite": serialize_for_interpreter(quantized.source)[0],
+        "quantization.json": to_json(document).encode(),
+    }
+    cache.store("quantize", key, content)
     return quantized, False

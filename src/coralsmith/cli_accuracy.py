@@ -43,9 +43,6 @@ def evaluate(
     ] = None,
     head: HeadFile = None,
     labels: LabelFile = None,
-    source: Annotated[
-        bool, typer.Option("--source/--no-source", help="Run training formats in their own framework too.")
-    ] = True,
     cache: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Reuse what models found in earlier runs, and remember.")
     ] = True,
@@ -73,7 +70,6 @@ def evaluate(
             against=against or [],
             head=head,
             labels=labels,
-            source=source,
             cache=cache,
             trust=trust,
             input_size=input_size,

@@ -61,6 +61,22 @@ Ranges = Annotated[
     Literal["min-max", "percentile", "least-squares"] | None,
     typer.Option("--ranges", help="How activation ranges are found.  [default: min-max]"),
 ]
+Equalization = Annotated[
+    Literal["off", "exact", "clamped"] | None,
+    typer.Option("--equalization", help="Balance channels of neighbouring layers.  [default: off]"),
+]
+DetectionRanges = Annotated[
+    bool | None,
+    typer.Option("--detection-ranges/--full-ranges", help="Raw heads resolve what detections are made of."),
+]
+Rounding = Annotated[
+    Literal["nearest", "adaptive"] | None,
+    typer.Option("--rounding", help="Weights one by one, or of a layer together.  [default: nearest]"),
+]
+BiasCorrection = Annotated[
+    bool | None,
+    typer.Option("--bias-correction/--no-bias-correction", help="Biases take back mean errors.  [default: on]"),
+]
 Repair = Annotated[
     Literal["exact", "approx", "off"] | None,
     typer.Option("--repair", help="Repairs that may be made.  [default: exact]"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from coralsmith.detection.head import InputSpec
+from coralsmith.detection.head import DetectionHead, InputSpec
 from coralsmith.detection.images import ImageFolder
 from coralsmith.graph import Array, Graph
-from coralsmith.quantization.quantizer import PixelScale, QuantizationOptions
+from coralsmith.quantization.options import DetectionOutputs, PixelScale, QuantizationOptions
 from coralsmith.recipe import Recipe
 
 
@@ -34,10 +34,21 @@ def pixel_scale(spec: InputSpec) -> PixelScale | None:
     return PixelScale(1 / spec.std[0], -spec.mean[0] / spec.std[0])
 
 
-def quantization_options(recipe: Recipe, spec: InputSpec) -> QuantizationOptions:
-    """What the recipe and the normalisation ask of the quantizer."""
+def quantization_options(
+    recipe: Recipe, spec: InputSpec, head: DetectionHead | None = None
+) -> QuantizationOptions:
+    """What the recipe, the normalisation and the detection head ask of the quantizer."""
     return QuantizationOptions(
-        recipe.weights, recipe.ranges, recipe.percentile, recipe.bias_correction, recipe.io, pixel_scale(spec)
+        weights=recipe.weights,
+        ranges=recipe.ranges,
+        percentile=recipe.percentile,
+        bias_correction=recipe.bias_correction,
+        input_type=recipe.io,
+        pixels=pixel_scale(spec),
+        equalization=recipe.equalization,
+        detection_ranges=recipe.detection_ranges,
+        rounding=recipe.rounding,
+        outputs=None if head is None else DetectionOutputs.of(head),
     )
 
 

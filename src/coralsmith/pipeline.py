@@ -237,7 +237,7 @@ class Conversion:
         graph, images = self.float_graph, self.images
         assert images is not None, "a float model was only let through with images"
         inputs = NormalisedImages(images, self._input_spec())
-        options = quantization_options(self.recipe, inputs.spec)
+        options = quantization_options(self.recipe, inputs.spec, self.head)
 
         def compute() -> Quantized:
             result = quantize_graph(graph, inputs, options, self.progress)
@@ -263,8 +263,8 @@ class Conversion:
         self.findings += self.check.findings
 
     def _compare(self) -> None:
-        if self.float_graph is not None and self.images is not None:
-            self.fidelity = measure_fidelity(self.float_graph, self.final, self._pairs())
+        if self.quantized is not None and self.images is not None:
+            self.fidelity = measure_fidelity(self.quantized.source, self.final, self._pairs())
         if self.head is not None and self.quantized is not None and self._wants_operator():
             probes = list(self._resized(VERIFICATION_IMAGES))
             self.findings += check_operator(self.quantized.graph, self.final, self.head, probes)

@@ -65,7 +65,8 @@ def _quantize(
 ) -> QuantizedFile:
     imported = import_model(model, trust=recipe.trust, verify=False, progress=progress)
     usual, _ = conventional_input(imported.graph)
-    spec = usual if head_file is None else DetectionHead.load(head_file).input
+    head = None if head_file is None else DetectionHead.load(head_file)
+    spec = usual if head is None else head.input
     folder = ImageFolder(images, usual.size, spec.resize, recipe.samples, recipe.seed)
     normalised = NormalisedImages(folder, spec)
     photos = readable_sample(folder.paths, PROOF_IMAGES, recipe.seed)
@@ -73,7 +74,8 @@ def _quantize(
     probes = [[spec.normalise(resize_image(photo, spec.size, spec.resize)[None])] for photo in photos]
     repaired = repair(imported.graph, recipe.repair, inputs=probes, min_runtime=recipe.min_runtime)
     progress.step("Quantize to int8", len(folder.paths))
-    quantized = quantize_graph(repaired.graph, normalised, quantization_options(recipe, spec), progress)
+    options = quantization_options(recipe, spec, head)
+    quantized = quantize_graph(repaired.graph, normalised, options, progress)
     set_output_type(quantized.graph, recipe.io)
     written = write_tflite(quantized.graph, output)
     return QuantizedFile(

@@ -32,6 +32,16 @@ class Recipe(BaseModel):
     percentile: float = Field(
         default=99.99, gt=50, le=100, description="Share of values kept by ranges: percentile."
     )
+    detection_ranges: bool = Field(
+        default=False, description="Let the raw heads resolve what detections are made of, and clip the rest."
+    )
+    equalization: Literal["off", "exact", "clamped"] = Field(
+        default="off",
+        description="Balance channels of neighbouring layers: never, where it is exact, also below clamps.",
+    )
+    rounding: Literal["nearest", "adaptive"] = Field(
+        default="nearest", description="Round each weight to the nearest integer, or those of a layer together."
+    )
     bias_correction: bool = Field(
         default=True, description="Take back in each bias what rounding the weights shifts on average."
     )

@@ -14,7 +14,8 @@ from coralsmith.graph.reader import parse_tflite
 from coralsmith.graph.writer import serialize
 from coralsmith.quantization.calibration import observe
 from coralsmith.quantization.fidelity import measure_fidelity
-from coralsmith.quantization.quantizer import PixelScale, QuantizationOptions, quantize_graph
+from coralsmith.quantization.options import PixelScale, QuantizationOptions
+from coralsmith.quantization.quantizer import quantize_graph
 from coralsmith.quantization.ranges import Range
 from tests.builders import CONVOLUTION, activation, constant, conv_graph, graph, op, random_constant
 

@@ -52,3 +52,29 @@ def _error(values: np.ndarray, span: Range) -> float:
     step = span.width / LEVELS
     restored = np.clip(np.rint(values / step) * step, span.low, span.high)
     return float(np.square(restored - values).mean())
+
+
+def test_least_squares_finds_what_an_exhaustive_search_over_both_ends_finds() -> None:
+    generator = np.random.default_rng(1)
+    values = np.concatenate([generator.normal(size=40000), generator.uniform(3, 30, 12), [-5.0]])
+    found = histogram(values)
+    span = least_squares_range(found)
+    grid = found.edges[::16]
+    ranges = [Range(low, high) for low in grid[grid < 0] for high in grid[grid > 0]]
+    best = min(_rounding_error(values, other) for other in ranges)
+    assert _rounding_error(values, span) <= 1.02 * best
+
+
+def test_zeros_cost_no_resolution() -> None:
+    generator = np.random.default_rng(2)
+    positive = np.abs(generator.normal(size=2000)) ** 3
+    sparse = least_squares_range(histogram(np.concatenate([positive, np.zeros(50000)])))
+    dense = least_squares_range(histogram(positive))
+    assert sparse.high == pytest.approx(dense.high, rel=0.05)
+
+
+def _rounding_error(values: np.ndarray, span: Range) -> float:
+    """Squared error of clipping, and of rounding to the steps of the range."""
+    step = span.width / LEVELS
+    clipped = values.clip(span.low, span.high)
+    return float(((span.low + np.rint((clipped - span.low) / step) * step - values) ** 2).sum())

@@ -25,6 +25,7 @@ def materialize(
     per_channel: bool = True,
     means: Mapping[Tensor, Array] = MappingProxyType({}),
     input_shift: Mapping[Tensor, float] = MappingProxyType({}),
+    moments: Mapping[Op, Array] = MappingProxyType({}),
 ) -> Graph:
     """An int8 copy of `graph`.
 
@@ -34,11 +35,12 @@ def materialize(
         per_channel: One weight scale per output channel where the operator allows it.
         means: Channel means of activations, with which biases take back what rounding the weights shifts.
         input_shift: Real value by which an input's integers lie above the truth; taken out of the biases.
+        moments: Covariance of the inputs of layers (`layer_moments`) whose weights are to be rounded together.
 
     Returns:
         The same operators over int8 tensors, with a QUANTIZE wherever `scales.rescaled` asks for one.
     """
-    return _Materializer(graph, scales, per_channel, means, input_shift).graph()
+    return _Materializer(graph, scales, per_channel, means, input_shift, moments).graph()
 
 
 class _Materializer:
@@ -49,12 +51,14 @@ class _Materializer:
         per_channel: bool,
         means: Mapping[Tensor, Array],
         input_shift: Mapping[Tensor, float],
+        moments: Mapping[Op, Array],
     ) -> None:
         self.source = graph
         self.scales = scales
         self.per_channel = per_channel
         self.means = means
         self.input_shift = input_shift
+        self.moments = moments
         self.activation = {tensor: self.quantized(tensor) for tensor in graph.tensors() if not tensor.is_constant}
         self.rescaled: dict[tuple[Tensor, Tensor], Tensor] = {}
         self.wanted: dict[Op, set[int]] = defaultdict(set)
@@ -95,6 +99,7 @@ class _Materializer:
             per_channel=self.per_channel and rule.per_channel,
             bias_name=given.name if given is not None else f"{op.name}/bias",
             input_mean=self.input_mean(source, weights),
+            moments=self.moments.get(op),
         )
         inputs = [*op.inputs, *[None] * (rule.bias + 1 - len(op.inputs))]
         inputs[rule.input] = self.activation[source]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
@@ -12,44 +11,17 @@ from coralsmith.errors import UnsupportedModelError
 from coralsmith.findings import Finding
 from coralsmith.graph import Array, Graph, Op, Quant, Tensor
 from coralsmith.progress import SILENT, Progress
-from coralsmith.quantization.boundary import ElementType, set_input_type
+from coralsmith.quantization.boundary import set_input_type
 from coralsmith.quantization.calibration import Histogram, observe, observe_histograms
+from coralsmith.quantization.detection_ranges import detection_ranges
+from coralsmith.quantization.equalization import equalize_for
+from coralsmith.quantization.layer_moments import layer_moments
 from coralsmith.quantization.materialize import materialize
+from coralsmith.quantization.options import PixelScale, QuantizationOptions
 from coralsmith.quantization.range_search import least_squares_range, percentile_range
 from coralsmith.quantization.ranges import NARROWEST, Range, quant_for
 from coralsmith.quantization.rules import WEIGHTED, is_supported
 from coralsmith.quantization.scales import solve_scales
-
-RangeMethod = Literal["min-max", "percentile", "least-squares"]
-
-
-@dataclass(frozen=True)
-class PixelScale:
-    """How the host's pixels become the model's real input: ``real = pixel * scale + offset``."""
-
-    scale: float
-    offset: float
-
-
-@dataclass(frozen=True)
-class QuantizationOptions:
-    """What a user can choose.
-
-    Attributes:
-        weights: One weight scale per output channel, or one per layer.
-        ranges: How the range of an activation is found.
-        percentile: Share of values, in percent, that the method "percentile" keeps.
-        bias_correction: Take back in each bias what rounding the weights shifts on average.
-        input_type: Element type of the model's input.
-        pixels: Meaning of the input's pixels; None where the input is not an 8-bit image.
-    """
-
-    weights: Literal["per-channel", "per-tensor"] = "per-channel"
-    ranges: RangeMethod = "min-max"
-    percentile: float = 99.99
-    bias_correction: bool = True
-    input_type: ElementType = "uint8"
-    pixels: PixelScale | None = None
 
 
 @dataclass(frozen=True)
@@ -58,12 +30,14 @@ class Quantized:
 
     Attributes:
         graph: int8 between input and raw heads.
+        source: The float graph that it was made from: the one given, or one that computes the same in other units.
         images: How many images were seen.
         ranges: The observed range of each float activation, by name.
         findings: Dead tensors, values that needed a QUANTIZE of their own.
     """
 
     graph: Graph
+    source: Graph
     images: int
     ranges: dict[str, Range]
     findings: list[Finding] = field(default_factory=list)
@@ -91,17 +65,22 @@ def quantize_graph(
     """
     options = options or QuantizationOptions()
     _require_quantizable(graph)
-    mean_of = _layer_inputs(graph) if options.bias_correction else []
-    seen = observe(graph, inputs, mean_of, progress, threads)
-    clipped = _search(graph, inputs, seen.ranges, options, progress, threads)
-    fixed, shift = _input_quant(graph, options.pixels)
-    scales = solve_scales(graph, clipped, fixed)
+    source, findings = equalize_for(graph, inputs, options.equalization, options.weights)
+    mean_of = _layer_inputs(source) if options.bias_correction else []
+    seen = observe(source, inputs, mean_of, progress, threads)
+    clipped = _search(source, inputs, seen.ranges, options, progress, threads)
+    fixed, shift = _input_quant(source, options.pixels)
+    scales = solve_scales(source, clipped, fixed)
     per_channel = options.weights == "per-channel"
-    result = materialize(graph, scales, per_channel=per_channel, means=seen.means, input_shift=shift)
+    moments = layer_moments(source, inputs, progress) if options.rounding == "adaptive" else {}
+    result = materialize(
+        source, scales, per_channel=per_channel, means=seen.means, input_shift=shift, moments=moments
+    )
     set_input_type(result, options.input_type)
     result.verify("quantization")
     ranges = {tensor.name: span for tensor, span in seen.ranges.items()}
-    return Quantized(result, seen.images, ranges, _findings(seen.ranges, scales.rescaled))
+    findings = [*findings, *_findings(seen.ranges, scales.rescaled)]
+    return Quantized(result, source, seen.images, ranges, findings)
 
 
 def _layer_inputs(graph: Graph) -> list[Tensor]:
@@ -137,15 +116,19 @@ def _search(
     threads: int,
 ) -> dict[Tensor, Range]:
     """The ranges by the chosen method."""
-    if options.ranges == "min-max":
-        return ranges
 
     def by_percentile(histogram: Histogram) -> Range:
         return percentile_range(histogram, options.percentile)
 
-    search: Callable[[Histogram], Range] = by_percentile if options.ranges == "percentile" else least_squares_range
-    histograms = observe_histograms(graph, inputs, ranges, progress, threads)
-    return {**ranges, **{tensor: search(histogram) for tensor, histogram in histograms.items()}}
+    if options.ranges != "min-max":
+        search: Callable[[Histogram], Range] = (
+            by_percentile if options.ranges == "percentile" else least_squares_range
+        )
+        histograms = observe_histograms(graph, inputs, ranges, progress, threads)
+        ranges = {**ranges, **{tensor: search(histogram) for tensor, histogram in histograms.items()}}
+    if options.detection_ranges and options.outputs is not None:
+        ranges = detection_ranges(graph, inputs, ranges, options.outputs)
+    return ranges
 
 
 def _input_quant(graph: Graph, pixels: PixelScale | None) -> tuple[dict[Tensor, Quant], dict[Tensor, float]]:

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 
 from coralsmith.graph import Array, Quant, Tensor
+from coralsmith.quantization.adaptive_rounding import WEIGHT_LIMIT, round_together
 
-WEIGHT_LIMIT: Final = 127  # narrow range: -128 is not used, so that kernels may negate (TFLite specification)
 BIAS_LIMIT: Final = 1 << 30  # half of int32, which leaves the accumulator room
 SMALLEST_SCALE: Final = 1e-12
 
@@ -31,6 +31,7 @@ def quantize_layer(
     per_channel: bool,
     bias_name: str,
     input_mean: Array | None = None,
+    moments: Array | None = None,
 ) -> IntegerLayer:
     """Integer weights and bias of a convolution or dense layer.
 
@@ -49,6 +50,8 @@ def quantize_layer(
         bias_name: Name of the bias tensor.
         input_mean: Mean of the activation, one per element of the last dimension of `weights`; None leaves the
             bias as it is.
+        moments: Covariance of what the weights are multiplied with (`layer_moments`): the weights are then rounded
+            together; None rounds each to the nearest.
     """
     assert weights.data is not None, "weights are constant"
     values = weights.data.astype(np.float64)
@@ -60,7 +63,10 @@ def quantize_layer(
         scale = np.array([scale.max()])
     scale = np.maximum(scale, SMALLEST_SCALE).astype(np.float32)
     quant = Quant(scale, np.zeros(scale.size, np.int64), axis if scale.size > 1 else 0)
-    integers = quant.quantize(values, np.dtype(np.int8)).clip(-WEIGHT_LIMIT, WEIGHT_LIMIT)
+    if moments is None:
+        integers = quant.quantize(values, np.dtype(np.int8)).clip(-WEIGHT_LIMIT, WEIGHT_LIMIT)
+    else:
+        integers = _rounded_together(values, moments, scale, axis)
     if input_mean is not None:
         rounding_error = quant.dequantize(integers) - values
         bias = bias - (rounding_error * input_mean).sum(axis=others)
@@ -70,6 +76,17 @@ def quantize_layer(
         Tensor.constant(weights.name, integers.astype(np.int8), quant),
         Tensor.constant(bias_name, bias_quant.quantize(bias, np.dtype(np.int32)), bias_quant),
     )
+
+
+def _rounded_together(values: Array, moments: Array, scale: Array, axis: int) -> Array:
+    """The integers of `round_together` in the shape of the weights."""
+    groups, _, side = moments.shape
+    outputs_first = np.moveaxis(values, axis, 0)  # depthwise: the outputs of one channel stand together
+    rows = outputs_first.reshape(groups, -1, side)
+    steps = np.broadcast_to(scale.astype(np.float64), values.shape[axis]).reshape(rows.shape[:2])
+    integers = round_together(rows, moments, steps)
+    result: Array = np.moveaxis(integers.reshape(outputs_first.shape), 0, axis)
+    return result
 
 
 def quantize_operand(constant: Tensor, quant: Quant) -> Tensor:

@@ -1,0 +1,97 @@
+"""Rounding all weights of a layer together, so that the errors of some cancel those of others.
+
+The error of a layer's output is quadratic in its weights: for each output channel, the mean of ((q - w) x)^2 over
+inputs x is (q - w) G (q - w)^T with their second moments G. Once G is known no image is needed any more.
+
+The objective is AdaRound's (Nagel et al. 2020, "Up or down? Adaptive rounding for post-training quantization"). It
+is searched without training, from two starts: nearest rounding, and rounding one weight after the other while the
+weights still open make up for the error (Frantar et al. 2022, "OPTQ"). From each, single weights are moved until
+none moves for the better. The constant part of the error is the bias's, so G is taken around the mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from coralsmith.graph import Array
+
+WEIGHT_LIMIT: Final = 127  # narrow range: -128 is not used, so that kernels may negate (TFLite specification)
+_SWEEPS: Final = 10
+_BLOCK: Final = 64
+
+
+def round_together(weights: Array, moments: Array, scale: Array) -> Array:
+    """Integers whose layer output differs least from that of the real weights.
+
+    Args:
+        weights: float64 [groups, outputs, inputs]; a depthwise layer has one group a channel, others have one.
+        moments: Second moments of the inputs around their mean, positive definite [groups, inputs, inputs].
+        scale: Step of each output's weights, float64 [groups, outputs].
+
+    Returns:
+        Integers from -127 to 127 as float64 [groups, outputs, inputs]; never worse than rounding to nearest.
+    """
+    starts = (_nearest(weights, scale[:, :, None]), _with_feedback(weights, moments, scale))
+    ends = [_descend(start, weights, moments, scale) for start in starts]
+    errors = [output_error(end, weights, moments, scale) for end in ends]
+    return np.where((errors[1] < errors[0])[:, :, None], ends[1], ends[0])
+
+
+def output_error(integers: Array, weights: Array, moments: Array, scale: Array) -> Array:
+    """Mean squared error of each output around its mean, [groups, outputs]."""
+    error = integers * scale[:, :, None] - weights
+    result: Array = np.sum((error @ moments) * error, axis=-1)
+    return result
+
+
+def _nearest(weights: Array, step: Array) -> Array:
+    integers: Array = np.rint(weights / step).clip(-WEIGHT_LIMIT, WEIGHT_LIMIT)
+    return integers
+
+
+def _with_feedback(weights: Array, moments: Array, scale: Array) -> Array:
+    """Round one input after the other; the weights still open move to where they cancel most of the error."""
+    upper = np.linalg.cholesky(np.linalg.inv(moments)).transpose(0, 2, 1)
+    wanted, integers = weights.copy(), np.empty_like(weights)
+    for start, end in _blocks(weights.shape[-1]):
+        missed = np.empty((*weights.shape[:2], end - start))
+        for i in range(start, end):
+            integers[:, :, i] = _nearest(wanted[:, :, i], scale)
+            error = wanted[:, :, i] - integers[:, :, i] * scale
+            missed[:, :, i - start] = error / upper[:, None, i, i]
+            wanted[:, :, i:end] -= missed[:, :, i - start, None] * upper[:, None, i, i:end]
+        wanted[:, :, end:] -= missed @ upper[:, start:end, end:]
+    return integers
+
+
+def _descend(integers: Array, weights: Array, moments: Array, scale: Array) -> Array:
+    """Move one weight at a time to its best integer, given all others, until none moves."""
+    integers = integers.copy()
+    error = integers * scale[:, :, None] - weights
+    curvature = np.einsum("gnn->gn", moments)
+    for _ in range(_SWEEPS):
+        changed = False
+        for start, end in _blocks(weights.shape[-1]):
+            gradient = error @ moments[:, :, start:end]
+            for i in range(start, end):
+                wanted = integers[:, :, i] - gradient[:, :, i - start] / (curvature[:, None, i] * scale)
+                better = np.rint(wanted).clip(-WEIGHT_LIMIT, WEIGHT_LIMIT)
+                move = (better - integers[:, :, i]) * scale
+                if not move.any():
+                    continue
+                changed = True
+                integers[:, :, i] = better
+                error[:, :, i] += move
+                gradient += move[:, :, None] * moments[:, None, i, start:end]
+        if not changed:
+            break
+    return integers
+
+
+def _blocks(inputs: int) -> Iterator[tuple[int, int]]:
+    """Inputs that are treated one by one; what they do to all others is one matrix product."""
+    for start in range(0, inputs, _BLOCK):
+        yield start, min(start + _BLOCK, inputs)
