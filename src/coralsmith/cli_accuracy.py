@@ -43,6 +43,9 @@ def evaluate(
     ] = None,
     head: HeadFile = None,
     labels: LabelFile = None,
+    source: Annotated[
+        bool, typer.Option("--source/--no-source", help="Run training formats in their own framework too.")
+    ] = True,
     cache: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Reuse what models found in earlier runs, and remember.")
     ] = True,
@@ -70,6 +73,7 @@ def evaluate(
             against=against or [],
             head=head,
             labels=labels,
+            source=source,
             cache=cache,
             trust=trust,
             input_size=input_size,

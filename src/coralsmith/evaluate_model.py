@@ -16,7 +16,7 @@ from coralsmith.evaluation.class_findings import class_findings
 from coralsmith.evaluation.classes import match_classes
 from coralsmith.evaluation.dataset import AnnotatedImage, Dataset, load_dataset
 from coralsmith.evaluation.document import AgainstRecord, AgreementRecord, Decoding, EvaluationReport
-from coralsmith.evaluation.ledger import Contender, Entry, draw_up
+from coralsmith.evaluation.ledger import Contender, Entry, LedgerRow, draw_up, set_against
 from coralsmith.evaluation.looking import Seen, look
 from coralsmith.evaluation_cache import (
     detections_key,
@@ -25,6 +25,7 @@ from coralsmith.evaluation_cache import (
     store_detections,
 )
 from coralsmith.findings import Finding, gravest_first
+from coralsmith.importers.imported import ImportOptions
 from coralsmith.measured_model import (
     ImportChoices,
     MeasuredModel,
@@ -33,6 +34,7 @@ from coralsmith.measured_model import (
     load_model,
 )
 from coralsmith.progress import SILENT, Progress
+from coralsmith.source_detections import source_contender
 
 RECOGNITION_IMAGES: Final = 8
 HIGH_SCORE_LIMIT: Final = 0.05
@@ -51,6 +53,7 @@ def evaluate(
     labels: PathLike | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    source: bool = True,
     cache: bool = True,
     trust: bool = False,
     input_size: tuple[int, int] | str | None = None,
@@ -71,6 +74,7 @@ def evaluate(
         labels: Label file of the model.
         resamples: Bootstrap draws.
         seed: Seed of the draws.
+        source: Run models of a training framework in that framework too, as a line of the ledger.
         cache: Reuse detections of earlier runs, and remember them.
         trust: Run code that a model file brings along.
         input_size: Height and width for a model that leaves them open.
@@ -94,14 +98,46 @@ def evaluate(
         for measured in (subject, *references):  # before the work, not after it
             match_classes(labelled, measured.head.labels, measured.head.category_ids)
     decoding = decoding_of(subject)
-    contenders = [
-        Contender(m.form, m.name, detections_of(m, decoding, annotated, cache, progress), m.classes)
-        for m in (*references, subject)
-    ]
+    notes = [*_decoding_notes(decoding), *subject.findings]
+    contenders = []
+    for measured in (*references, subject):
+        if source:
+            run = run_by_its_framework(measured, choices.options(), decoding, annotated, cache, progress)
+            contenders += [run] if isinstance(run, Contender) else []
+            notes += [run] if isinstance(run, Finding) else []
+        contenders.append(contender_of(measured, decoding, annotated, cache, progress))
     progress.step("Score")
     entries = draw_up(contenders, labelled, resamples=resamples, seed=seed)
-    notes = [*_noticed(entries[-1], labelled), *_decoding_notes(decoding), *subject.findings]
-    return _report(str(dataset or images), split, decoding, entries, notes)
+    named = [entry for entry in entries if entry.contender.form != "source"]
+    subject_entry, reference = named[-1], named[0] if references else None
+    if reference is not None:
+        subject_entry = set_against(subject_entry, reference, resamples=resamples, seed=seed)
+    notes += _noticed(subject_entry, labelled)
+    rows = tuple(entry.row() for entry in entries)
+    return _report(str(dataset or images), split, decoding, subject_entry, reference, rows, notes)
+
+
+def run_by_its_framework(
+    model: MeasuredModel,
+    options: ImportOptions,
+    decoding: Decoding,
+    images: list[AnnotatedImage],
+    cache: bool,
+    progress: Progress,
+) -> Contender | Finding | None:
+    """The source of a model as a contender of its own; see `source_contender`."""
+    if model.imported is None:
+        return None
+    return source_contender(model.imported, model.head, options, decoding, images, cache=cache, progress=progress)
+
+
+def contender_of(
+    model: MeasuredModel, decoding: Decoding, images: list[AnnotatedImage], cache: bool, progress: Progress
+) -> Contender:
+    """A model that runs on the interpreter, and what it finds in the images."""
+    return Contender(
+        model.form, model.name, detections_of(model, decoding, images, cache, progress), model.classes
+    )
 
 
 def detections_of(
@@ -199,11 +235,15 @@ def _decoding_notes(decoding: Decoding) -> list[Finding]:
 
 
 def _report(
-    data: str, split: str | None, decoding: Decoding, entries: list[Entry], findings: list[Finding]
+    data: str,
+    split: str | None,
+    decoding: Decoding,
+    subject: Entry,
+    reference: Entry | None,
+    ledger: tuple[LedgerRow, ...],
+    findings: list[Finding],
 ) -> EvaluationReport:
-    """The document: the last entry is the model, the first the reference where there is more than one."""
-    reference, subject = entries[0], entries[-1]
-    row, per_class = subject.row(), {} if subject.evaluation is None else subject.evaluation.per_class
+    row = subject.row()
     return EvaluationReport(
         model=row.name,
         data=data,
@@ -213,13 +253,13 @@ def _report(
         ap50=row.ap50,
         ap75=row.ap75,
         ap_interval=row.ap_interval,
-        per_class=per_class,
+        per_class={} if subject.evaluation is None else subject.evaluation.per_class,
         decoding=decoding,
-        against=_against(reference) if len(entries) > 1 else None,
-        drop=row.drop,
-        drop_interval=row.drop_interval,
-        agreement=_agreement(subject),
-        ledger=tuple(entry.row() for entry in entries),
+        against=None if reference is None else _against(reference),
+        drop=row.drop if reference is not None else None,
+        drop_interval=row.drop_interval if reference is not None else None,
+        agreement=_agreement(subject) if reference is not None else None,
+        ledger=ledger,
         findings=tuple(gravest_first(findings)),
     )
 

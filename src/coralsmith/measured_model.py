@@ -26,7 +26,8 @@ from coralsmith.graph import Graph, Op
 from coralsmith.graph.reader import read_tflite
 from coralsmith.importers import import_model
 from coralsmith.importers.formats import TFLITE, recognise_format
-from coralsmith.importers.imported import Imported, is_quantized
+from coralsmith.importers.image_input import parse_size
+from coralsmith.importers.imported import Imported, ImportOptions, is_quantized
 from coralsmith.importers.source_files import resolve_source
 from coralsmith.model_input import image_size
 from coralsmith.progress import SILENT, Progress
@@ -40,6 +41,10 @@ class ImportChoices:
     trust: bool = False
     input_size: tuple[int, int] | str | None = None
     factory: str | None = None
+
+    def options(self) -> ImportOptions:
+        """The same as the importers take them."""
+        return ImportOptions(self.trust, input_size=parse_size(self.input_size), factory=self.factory)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coralsmith.detection.detections import Detections
-from coralsmith.detection.head import BoxCoder, DetectionHead, ScoreSpec
+from coralsmith.detection.head import BoxCoder, DetectionHead, NmsSpec, ScoreSpec
 from coralsmith.detection.nms import suppress_overlaps
 from coralsmith.errors import DetectionHeadError
 
@@ -36,11 +36,23 @@ def decode_detections(
     """
     boxes = decode_boxes(_rows(raw_boxes, head, "box"), head.anchors, head.box_coder)
     scores = class_probabilities(_rows(raw_scores, head, "score"), head.score)
+    return select_detections(boxes, scores, head.nms, per_class=per_class)
+
+
+def select_detections(boxes: Floats, scores: Floats, limits: NmsSpec, *, per_class: bool = True) -> Detections:
+    """The detections among decoded boxes: overlaps suppressed, best first.
+
+    Args:
+        boxes: float32 [N, 4] (ymin, xmin, ymax, xmax).
+        scores: Probabilities, float32 [N, classes].
+        limits: Of the suppression.
+        per_class: See `decode_detections`.
+    """
     if per_class:
-        anchor, class_id = suppress_overlaps(boxes, scores, head.nms)
+        anchor, class_id = suppress_overlaps(boxes, scores, limits)
     else:
         best = scores.argmax(axis=1)
-        anchor, _ = suppress_overlaps(boxes, scores[np.arange(len(best)), best, None], head.nms)
+        anchor, _ = suppress_overlaps(boxes, scores[np.arange(len(best)), best, None], limits)
         class_id = best[anchor]
     return Detections(boxes[anchor], class_id.astype(np.int64), scores[anchor, class_id])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from coralsmith.errors import ImageDataError
@@ -65,7 +65,7 @@ class LedgerRow:
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """All that was measured of one contender; against the first one where it is not the first itself."""
+    """All that was measured of one contender, alone and against a reference."""
 
     contender: Contender
     evaluation: Evaluation | None
@@ -113,30 +113,32 @@ def draw_up(
         if dataset is not None:
             labels, category_ids = contender.classes.labels, contender.classes.category_ids
             evaluation = score(contender.seen, dataset, labels, category_ids, resamples=resamples, seed=seed)
-        comparison, agreement = None, None
-        if entries:
-            first = entries[0]
-            if evaluation is not None and first.evaluation is not None:
-                comparison = compare(evaluation, first.evaluation)
-            agreement = _agreement(contender, first.contender, resamples, seed, required=dataset is None)
-        entries.append(Entry(contender, evaluation, comparison, agreement))
+        alone = Entry(contender, evaluation, None, None)
+        entries.append(set_against(alone, entries[0], resamples=resamples, seed=seed) if entries else alone)
     return entries
 
 
-def _agreement(
-    contender: Contender, reference: Contender, resamples: int, seed: int, *, required: bool
-) -> Agreement | None:
-    """The agreement; None where the reference shows nothing and the labels tell enough."""
+def set_against(entry: Entry, reference: Entry, *, resamples: int = RESAMPLES, seed: int = 0) -> Entry:
+    """The entry with its comparison and its agreement, both against the reference.
+
+    Raises:
+        ImageDataError: There are no labels, and the reference finds nothing.
+        UsageError: The two looked at different images.
+    """
+    comparison = None
+    if entry.evaluation is not None and reference.evaluation is not None:
+        comparison = compare(entry.evaluation, reference.evaluation)
     try:
-        return measure_agreement(
-            contender.seen,
-            reference.seen,
-            contender.classes,
-            reference.classes,
+        agreement = measure_agreement(
+            entry.contender.seen,
+            reference.contender.seen,
+            entry.contender.classes,
+            reference.contender.classes,
             resamples=resamples,
             seed=seed,
         )
-    except ImageDataError:
-        if required:
+    except ImageDataError:  # the reference shows nothing: labels, where there are some, tell enough
+        if comparison is None:
             raise
-        return None
+        agreement = None
+    return replace(entry, comparison=comparison, agreement=agreement)

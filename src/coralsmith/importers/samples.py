@@ -93,7 +93,8 @@ def model_inputs(
     """Pictures as inputs of a model, for comparing two forms of it (not for good detections).
 
     Args:
-        pictures: uint8 RGB, any size; stretched to the model's.
+        pictures: uint8 RGB, any size, stretched to the model's; or float32 of the model's size, which are fed as
+            they are.
         shape: The model's input, [1, height, width, channels]; anything else is fed with normal noise.
         dtype: Its element type.
         raw_pixels: Feed 0..255 to a model that normalises by itself; otherwise [-1, 1].
@@ -103,6 +104,8 @@ def model_inputs(
     """
     if len(shape) != 4 or shape[3] not in (1, 3):
         return np.stack([_noise(shape, dtype, seed) for seed in range(len(pictures))])
+    if pictures[0].dtype.kind == "f":
+        return np.stack(pictures)[:, None].astype(dtype)
     pixels = np.stack([resize_image(picture, (shape[1], shape[2]))[None] for picture in pictures])
     if shape[3] == 1:
         pixels = pixels.mean(axis=-1, keepdims=True).astype(np.uint8)

@@ -63,13 +63,14 @@ def source_from(
     """
     import tensorflow as tf
 
-    def run(pictures: Sequence[Picture], raw_pixels: bool) -> Samples:
-        inputs = model_inputs(pictures, shape, np.dtype(dtype.as_numpy_dtype), raw_pixels=raw_pixels)
-        runs = [[np.asarray(tensor) for tensor in call(tf.constant(image))] for image in inputs]
-        return Samples(inputs, {name: np.stack(values) for name, *values in zip(names, *runs, strict=True)})
-
     specification = tf.TensorSpec(shape, dtype, name="image")
     function = tf.function(call, autograph=False).get_concrete_function(specification)
+
+    def run(pictures: Sequence[Picture], raw_pixels: bool) -> Samples:
+        inputs = model_inputs(pictures, shape, np.dtype(dtype.as_numpy_dtype), raw_pixels=raw_pixels)
+        runs = [[np.asarray(tensor) for tensor in function(tf.constant(image))] for image in inputs]
+        return Samples(inputs, {name: np.stack(values) for name, *values in zip(names, *runs, strict=True)})
+
     return TensorFlowSource(function, names, run, **facts)
 
 

@@ -89,8 +89,8 @@ def _headline(report: EvaluationReport) -> tuple[str, str]:
             f"95 % interval {interval(agreed.ap_interval)}",
         )
     text = f"{images} of {report.data}; 95 % interval {interval(report.ap_interval)}"
-    if report.drop is not None:
-        text += f"\n{signed(report.drop)} lost against {report.ledger[0].name}, "
+    if report.drop is not None and report.against is not None:
+        text += f"\n{signed(report.drop)} lost against {report.against.model}, "
         text += f"95 % interval {interval(report.drop_interval, signed=True)}"
     return f"AP {report.ap:.3f}", text
 
