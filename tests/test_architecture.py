@@ -37,6 +37,7 @@ CHILD_MODULES = {
     "importers/tensorflow_frozen_graph.py",
     "importers/tensorflow_keras.py",
     "importers/tensorflow_saved_model.py",
+    "importers/tfjs/graph_def.py",
     "importers/torch/child.py",
     "importers/torch/modules.py",
 }

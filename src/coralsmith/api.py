@@ -53,7 +53,8 @@ def convert(
     """Turn a trained detector into a verified int8 Edge TPU model.
 
     Args:
-        source: `.keras`, `.h5`, SavedModel folder, frozen `.pb`, `.onnx`, `.pt2`, PyTorch weights, or `.tflite`.
+        source: `.keras`, `.h5`, SavedModel folder, frozen `.pb`, TensorFlow.js `model.json`, `.onnx`, `.pt2`,
+            PyTorch weights, or `.tflite`.
         images: Folder of typical photos, without labels; needed unless the source is quantized already.
         out: Output folder; by default ``<name>-edgetpu`` in the current folder.
         recipe: YAML file with fields of `coralsmith.recipe.Recipe`.

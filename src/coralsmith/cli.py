@@ -72,7 +72,9 @@ def _root(
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(help="Keras, SavedModel, frozen .pb, ONNX, PyTorch or .tflite model.")],
+    source: Annotated[
+        Path, typer.Argument(help="Keras, SavedModel, frozen .pb, TensorFlow.js, ONNX, PyTorch or .tflite model.")
+    ],
     images: Images = None,
     out: Annotated[Path | None, typer.Option("--out", help="Output folder.  [default: ./<name>-edgetpu]")] = None,
     recipe: RecipeFile = None,

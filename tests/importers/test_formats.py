@@ -39,6 +39,7 @@ ACCEPTED = {
     "keras": archive("metadata.json", "config.json", "model.weights.h5"),
     "keras-h5": b"\x89HDF\r\n\x1a\n" + bytes(100),
     "frozen-graph": node("image", "Placeholder") + node("x", "Conv2D"),
+    "tfjs-graph": b'{"modelTopology": {"node": []}, "weightsManifest": []}',
     "pytorch-program": archive("net/archive_format", "net/models/model.json", "net/data/weights/weight_0"),
     "pytorch-weights": archive("archive/data.pkl", "archive/version"),
     "torchscript": archive("archive/data.pkl", "archive/constants.pkl", "archive/code/__torch__.py"),
@@ -58,7 +59,8 @@ REFUSED = {
     "a text file": b"RBC\nWBC\nPlatelets\n",
     "a web page": b"<!DOCTYPE html><html>404</html>",
     "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
-    "a TensorFlow.js model": b'{"format": "graph-model", "modelTopology": {}}',
+    "a Keras model in TensorFlow.js form": b'{"format": "layers-model", "modelTopology": {}}',
+    "the weights manifest of a TensorFlow.js model": b'[{"paths": ["group1-shard1of1"], "weights": []}]',
     "a graph in text form": b'node {\n  name: "x"\n}\n',
     "the graph of a SavedModel without its folder": b"\x08\x01\x12\x80\x01" + bytes(140),
     "compiled for the Edge TPU already": b"\x1c\x00\x00\x00TFL3" + bytes(5000) + b"edgetpu-custom-op" + bytes(8),
@@ -94,7 +96,7 @@ def test_a_saved_model_is_its_folder_or_the_graph_in_it(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"a folder without saved_model\.pb"):
+    with pytest.raises(InputError, match=r"a folder without saved_model\.pb or model\.json"):
         recognise_format(tmp_path)
 
 

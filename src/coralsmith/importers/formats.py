@@ -10,12 +10,21 @@ from typing import Final
 
 from coralsmith.errors import InputError, MalformedModelError
 from coralsmith.importers.protobuf import fields
+from coralsmith.importers.tfjs.model_files import (
+    has_manifest_beside,
+    is_graph_model,
+    is_layers_model,
+    model_in,
+    read_json,
+    starts_as_json,
+)
 
 TFLITE: Final = "tflite"
 KERAS: Final = "keras"
 KERAS_H5: Final = "keras-h5"
 SAVED_MODEL: Final = "saved-model"
 FROZEN_GRAPH: Final = "frozen-graph"
+TFJS_GRAPH: Final = "tfjs-graph"
 ONNX: Final = "onnx"
 PYTORCH_PROGRAM: Final = "pytorch-program"
 PYTORCH_WEIGHTS: Final = "pytorch-weights"
@@ -26,6 +35,7 @@ ACCEPTED: Final = {
     KERAS_H5: "Keras .h5 file",
     SAVED_MODEL: "TensorFlow SavedModel folder",
     FROZEN_GRAPH: "TensorFlow 1 frozen graph (.pb)",
+    TFJS_GRAPH: "TensorFlow.js graph model (model.json)",
     ONNX: "ONNX .onnx file",
     PYTORCH_PROGRAM: "PyTorch program (.pt2, torch.export)",
     PYTORCH_WEIGHTS: "PyTorch weights (.pth, with --factory)",
@@ -50,6 +60,10 @@ class _Foreign:
 
 
 _EXPORT: Final = "Export the trained model to one of the accepted forms."
+_LAYERS_TO_KERAS: Final = (
+    "Turn it back into a Keras file: "
+    "tensorflowjs_converter --input_format=tfjs_layers_model --output_format=keras model.json detector.h5."
+)
 _FOREIGN_MAGIC: Final[tuple[tuple[bytes, _Foreign], ...]] = (
     (b"\x89PNG", _Foreign("a PNG image")),
     (b"\xff\xd8\xff", _Foreign("a JPEG image")),
@@ -108,9 +122,12 @@ def _refusal(path: Path, found: _Foreign) -> InputError:
 def _recognise_folder(path: Path) -> str:
     if (path / "saved_model.pb").is_file():
         return SAVED_MODEL
+    model = model_in(path)
+    if model is not None:
+        return recognise_format(model)
     if (path / "saved_model.pbtxt").is_file():
         raise _refusal(path, _Foreign("a SavedModel in text form", "Save it again in its binary form."))
-    raise _refusal(path, _Foreign("a folder without saved_model.pb"))
+    raise _refusal(path, _Foreign("a folder without saved_model.pb or model.json"))
 
 
 def _recognise_tflite(path: Path, start: bytes) -> str | _Foreign | None:
@@ -183,7 +200,9 @@ def _recognise_protobuf(path: Path, start: bytes) -> str | _Foreign | None:
     if number == 1 and isinstance(value, bytes):  # GraphDef.node, a NodeDef: name, operator
         inner = [(field, content) for field, content in fields(value)]
         names_a_node = [field for field, content in inner[:2] if isinstance(content, bytes)] == [1, 2]
-        return FROZEN_GRAPH if names_a_node else None
+        if not names_a_node:
+            return None
+        return TFJS_GRAPH if has_manifest_beside(path) else FROZEN_GRAPH
     if number == 1 and isinstance(value, int):
         second = next(outer, None)
         if value == 1 and second is not None and second[0] == 2:  # saved_model_schema_version, meta_graphs
@@ -199,6 +218,20 @@ def _saved_model_file(path: Path) -> str | _Foreign:
     return _Foreign("the graph of a SavedModel without its folder", "Give the whole folder.")
 
 
+def _recognise_json(path: Path, start: bytes) -> str | _Foreign | None:
+    if not starts_as_json(path):
+        return None
+    try:
+        document = read_json(path)
+    except InputError:
+        if b'"modelTopology"' in start or b'"graph-model"' in start:
+            raise
+        return None
+    if is_layers_model(document):
+        return _Foreign("a Keras model in TensorFlow.js form (layers-model)", _LAYERS_TO_KERAS)
+    return TFJS_GRAPH if is_graph_model(document) else None
+
+
 def _recognise_text(_path: Path, start: bytes) -> _Foreign | None:
     try:
         text = start.decode("utf-8", errors="strict" if len(start) < _HEAD_BYTES else "ignore")
@@ -207,8 +240,8 @@ def _recognise_text(_path: Path, start: bytes) -> _Foreign | None:
     if not all(character.isprintable() or character in "\r\n\t\f" for character in text):
         return None
     stripped = text.lstrip()
-    if stripped.startswith("{") and "modelTopology" in text:
-        return _Foreign("a TensorFlow.js model", _EXPORT)
+    if stripped.startswith("[") and '"paths"' in text and '"weights"' in text:
+        return _Foreign("the weights manifest of a TensorFlow.js model", "Give tensorflowjs_model.pb beside it.")
     if stripped.startswith("version https://git-lfs"):
         return _Foreign("a Git LFS pointer", "The model itself was not downloaded: run 'git lfs pull'.")
     if stripped.lower().startswith(("<!doctype html", "<html")):
@@ -224,6 +257,7 @@ _RECOGNISERS: Final[tuple[Callable[[Path, bytes], str | _Foreign | None], ...]] 
     _recognise_zip,
     _recognise_old_torch,
     _recognise_foreign,
+    _recognise_json,
     _recognise_text,
     _recognise_protobuf,
 )

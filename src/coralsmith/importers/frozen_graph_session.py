@@ -8,16 +8,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coralsmith.errors import MalformedModelError
+from coralsmith.importers.framework_child import essential_line
+
 
 class GraphSession:
-    """A TensorFlow 1 graph that can be run from any tensors to any tensors."""
+    """A TensorFlow 1 graph that can be run from any tensors to any tensors.
+
+    Raises:
+        MalformedModelError: The nodes do not fit together.
+    """
 
     def __init__(self, graph_def: Any) -> None:
         import tensorflow as tf
 
         graph = tf.Graph()
-        with graph.as_default():
-            tf.import_graph_def(graph_def, name="")
+        try:
+            with graph.as_default():
+                tf.import_graph_def(graph_def, name="")
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            raise MalformedModelError(
+                f"The nodes of the graph do not fit together. {essential_line(error)}",
+                hint="The graph is damaged: export or download the model again.",
+            ) from error
         self.graph = graph
         self._session = tf.compat.v1.Session(graph=graph)
 

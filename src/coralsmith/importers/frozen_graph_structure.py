@@ -19,6 +19,11 @@ from coralsmith.errors import UnsupportedModelError
 
 CONVOLUTIONS: Final = frozenset({"Conv2D", "DepthwiseConv2dNative", "_FusedConv2D"})
 SCORE_ACTIVATIONS: Final = {"Sigmoid": "sigmoid", "Softmax": "softmax"}
+# Operators that steer which others run (tensorflow/core/ops/control_flow_ops.cc and functional_ops.cc).
+CONTROL_FLOW: Final = frozenset({
+    "Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond",
+    "If", "StatelessIf", "While", "StatelessWhile", "Case", "StatelessCase", "For",
+})  # fmt: skip
 _CONCATENATIONS: Final = frozenset({"ConcatV2", "Concat"})
 # Operators that move or rename values only.
 _MOVING: Final = frozenset({"Identity", "Reshape", "Squeeze", "ExpandDims", "Transpose", "Snapshot"})
@@ -58,7 +63,10 @@ class NodeGraph:
         sources = [tensor.partition(":")[0] for tensor in inputs]
         missing = [source for source in sources if source not in self.nodes]
         if missing:
-            raise UnsupportedModelError(f"Node '{name}' of the graph reads '{missing[0]}', which is not there.")
+            raise UnsupportedModelError(
+                f"Node '{name}' of the graph reads '{missing[0]}', which is not there.",
+                hint="The graph is damaged, or was cut by hand: export or download the model again.",
+            )
         return sources
 
     def constant(self, name: str) -> NDArray[Any] | None:

@@ -21,6 +21,7 @@ from coralsmith.importers.formats import (
     PYTORCH_PROGRAM,
     PYTORCH_WEIGHTS,
     SAVED_MODEL,
+    TFJS_GRAPH,
     TFLITE,
     TORCHSCRIPT,
     recognise_format,
@@ -40,6 +41,7 @@ IMPORTERS: Final = {
     KERAS_H5: _TENSORFLOW,
     SAVED_MODEL: _TENSORFLOW,
     FROZEN_GRAPH: _TENSORFLOW,
+    TFJS_GRAPH: _TENSORFLOW,
     ONNX: ("coralsmith.importers.through_onnx", "import_through_onnx"),
     PYTORCH_PROGRAM: _TORCH,
     PYTORCH_WEIGHTS: _TORCH,
@@ -72,8 +74,8 @@ def import_model(
     """Read a trained model of any accepted format, and prove that the graph computes what the source does.
 
     Args:
-        path: `.keras`, `.h5`, SavedModel folder, TF1 frozen `.pb`, `.onnx`, `.pt2`, PyTorch weights or `.tflite`;
-            told by content, not by name.
+        path: `.keras`, `.h5`, SavedModel folder, TF1 frozen `.pb`, TensorFlow.js `model.json`, `.onnx`, `.pt2`,
+            PyTorch weights or `.tflite`; told by content, not by name.
         trust: Let code inside the file run (Keras Lambda layers, custom classes, pickles, TorchScript).
         images: A few uint8 RGB pictures [height, width, 3], or a `.npy` file of them, to compare on; else noise.
         input_size: Height and width for a model that leaves them open, also as text ("240x320").

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Final
 
 from coralsmith.errors import InputError
-from coralsmith.importers.onnx.weight_files import weight_files
+from coralsmith.importers.onnx.weight_files import weight_files as onnx_weight_files
+from coralsmith.importers.tfjs import model_files as tfjs
 
 _PIECE: Final = 1 << 20
 _MAX_FILES: Final = 10_000
 
 
 def resolve_source(path: str | Path) -> Path:
-    """The absolute path of a source; of a SavedModel always the folder.
+    """The absolute path of a source; of a SavedModel always the folder, of a TensorFlow.js model the graph's file.
 
     Raises:
         InputError: Nothing is there.
@@ -23,7 +24,11 @@ def resolve_source(path: str | Path) -> Path:
     resolved = Path(path).expanduser().absolute()
     if not resolved.exists():
         raise InputError(f"'{path}' does not exist.", hint="Check the path of the model.")
-    return resolved.parent if resolved.name == "saved_model.pb" else resolved
+    if resolved.name == "saved_model.pb":
+        return resolved.parent
+    if resolved.is_dir() and not (resolved / "saved_model.pb").is_file():
+        return tfjs.model_in(resolved) or resolved
+    return resolved
 
 
 def source_digest(path: Path) -> str:
@@ -49,7 +54,8 @@ def source_digest(path: Path) -> str:
 def _files(path: Path) -> Iterator[Path]:
     if path.is_file():
         yield path
-        yield from weight_files(path)
+        yield from onnx_weight_files(path)
+        yield from tfjs.weight_files(path)
         return
     files = sorted(file for file in path.rglob("*") if file.is_file())
     if len(files) > _MAX_FILES:

@@ -22,6 +22,7 @@ READERS: Final = {
     "keras-h5": ("coralsmith.importers.tensorflow_keras", "read_keras"),
     "saved-model": ("coralsmith.importers.tensorflow_saved_model", "read_saved_model"),
     "frozen-graph": ("coralsmith.importers.tensorflow_frozen_graph", "read_frozen_graph"),
+    "tfjs-graph": ("coralsmith.importers.tensorflow_tfjs", "read_tfjs_graph"),
 }
 
 

@@ -23,6 +23,7 @@ from coralsmith.importers.frozen_graph_decoder import (
 from coralsmith.importers.frozen_graph_entry import Entry, Normalisation, probe_entry
 from coralsmith.importers.frozen_graph_session import GraphSession
 from coralsmith.importers.frozen_graph_structure import (
+    CONTROL_FLOW,
     SCORE_ACTIVATIONS,
     Heads,
     NodeGraph,
@@ -46,13 +47,29 @@ def read_frozen_graph(request: Request) -> TensorFlowSource:
         UnsupportedModelError: No image, no convolution, or no fixed size.
         DetectionHeadError: Boxes are decoded in a way that no head describes.
     """
-    graph_def = _load(request)
+    return graph_source(_load(request), request)
+
+
+def graph_source(graph_def: Any, request: Request, outputs: Mapping[str, str] | None = None) -> TensorFlowSource:
+    """The network of a GraphDef, its weights inside.
+
+    Args:
+        graph_def: The graph.
+        request: What it is read for.
+        outputs: Meaningful names for output tensors, where they are known; for a graph that decodes no boxes.
+
+    Raises:
+        MalformedModelError: It is no whole graph.
+        UnsupportedModelError: No image, no convolution, no fixed size, or operators that cannot be used.
+        DetectionHeadError: Boxes are decoded in a way that no head describes.
+    """
+    _refuse_operators(graph_def, request.trust)
     graph = NodeGraph(graph_def)
     session = GraphSession(graph_def)
     entry = probe_entry(session, graph, request.input_size)
     heads = find_heads(graph)
     if heads is None:
-        return _plain_source(graph, session, entry)
+        return _plain_source(graph, session, entry, outputs or {})
     return _detector_source(graph, session, entry, heads)
 
 
@@ -60,20 +77,33 @@ def _load(request: Request) -> Any:
     import tensorflow as tf
 
     try:
-        graph_def = tf.compat.v1.GraphDef.FromString(Path(request.path).read_bytes())
+        return tf.compat.v1.GraphDef.FromString(Path(request.path).read_bytes())
     except Exception as error:  # protobuf's DecodeError is an implementation detail of its back ends
         raise MalformedModelError(
             f"The file is no TensorFlow graph. {essential_line(error)}", hint="Freeze the graph again."
         ) from error
-    kinds = {node.op for node in graph_def.node}
-    kinds.update(node.op for function in graph_def.library.function for node in function.node_def)
-    refuse_reaching_out(kinds, request.trust)
+
+
+def _refuse_operators(graph_def: Any, trust: bool) -> None:
+    """Refuse operators that reach outside the model, or that TensorFlow does not have."""
+    from tensorflow.python.framework import op_def_registry
+
+    functions = graph_def.library.function
+    nodes = [*graph_def.node, *(node for function in functions for node in function.node_def)]
+    kinds = {node.op for node in nodes}
+    refuse_reaching_out(kinds, trust)
     if POSTPROCESS in kinds:
         raise UnsupportedModelError(
             f"The graph ends in {POSTPROCESS}, an operator that TensorFlow itself cannot run.",
             hint="Give frozen_inference_graph.pb of the same checkpoint, which decodes its boxes in the graph.",
         )
-    return graph_def
+    known = {function.signature.name for function in functions}
+    custom = [node for node in nodes if node.op not in known and op_def_registry.get(node.op) is None]
+    if custom:
+        raise UnsupportedModelError(
+            f"The node '{custom[0].name}' is a custom operator, {custom[0].op}, that TensorFlow does not have.",
+            hint="Export the network without it.",
+        )
 
 
 def _detector_source(graph: NodeGraph, session: GraphSession, entry: Entry, heads: Heads) -> TensorFlowSource:
@@ -111,10 +141,16 @@ def _detector_source(graph: NodeGraph, session: GraphSession, entry: Entry, head
     )
 
 
-def _plain_source(graph: NodeGraph, session: GraphSession, entry: Entry) -> TensorFlowSource:
-    """A graph that decodes no boxes: its outputs are the nodes that nobody reads."""
-    outputs = find_outputs(graph)
-    names = unique_names(outputs)
+def _plain_source(
+    graph: NodeGraph, session: GraphSession, entry: Entry, named: Mapping[str, str]
+) -> TensorFlowSource:
+    """A graph that decodes no boxes: its outputs are the named ones, else the nodes that nobody reads."""
+    known = {name: tensor.removesuffix(":0") for name, tensor in named.items()}
+    if known and all(node in graph.nodes for node in known.values()):
+        names, outputs = tuple(known), list(known.values())
+    else:
+        outputs = find_outputs(graph)
+        names = unique_names(outputs)
 
     def run(pictures: Sequence[Picture], _raw_pixels: bool) -> Samples:
         runs = [session.run([entry.tensor, *outputs], entry.feed(picture)) for picture in pictures]
@@ -133,6 +169,7 @@ def _network_function(graph: NodeGraph, entry: Entry, outputs: Mapping[str, tupl
     needed = {begin, *outputs}
     for output in outputs:
         needed.update(graph.upstream_until(output, begin))
+    _refuse_control_flow(graph, needed - {begin})
     part = tf.compat.v1.GraphDef()
     part.node.extend(graph.nodes[name] for name in sorted(needed - {begin}))
 
@@ -148,6 +185,15 @@ def _network_function(graph: NodeGraph, entry: Entry, outputs: Mapping[str, tupl
 
     specification = tf.TensorSpec(entry.shape, tf.float32, name="image")
     return tf.function(call, autograph=False).get_concrete_function(specification)
+
+
+def _refuse_control_flow(graph: NodeGraph, names: set[str]) -> None:
+    steering = sorted(name for name in names if graph.kind(name) in CONTROL_FLOW)
+    if steering:
+        raise UnsupportedModelError(
+            f"The network holds control flow: the node '{steering[0]}' is {graph.kind(steering[0])}.",
+            hint="Export the network for inference, without loops and conditions between image and raw heads.",
+        )
 
 
 def _head_document(

@@ -1,4 +1,4 @@
-"""Imports what only TensorFlow can read, in a child process: Keras files, SavedModels and TF1 frozen graphs."""
+"""Imports what only TensorFlow can read, in a child process: Keras files, SavedModels, TF1 and TFJS graphs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TENSORFLOW: Final = Framework(
 
 
 def import_through_tensorflow(source: SourceInfo, options: ImportOptions, progress: Progress) -> Imported:
-    """A Keras, SavedModel or frozen-graph source in the common form, converted and run by TensorFlow.
+    """A Keras, SavedModel, frozen or TensorFlow.js source in the common form, converted and run by TensorFlow.
 
     Raises:
         MissingExtraError: TensorFlow is not installed.
