@@ -110,10 +110,9 @@ def _javascript_value(field: Any, value: Any) -> Any:
 
 
 def fuse(graph_def: Any) -> Any:
-    """A copy in which every convolution or product is one with the bias and the activation that alone read it.
+    """A copy in which every convolution or product is one with its bias and the activation behind that.
 
-    The fused operator keeps the first name, and the readers of the last one are told. An activation counts as an
-    argument of the depthwise operator, without being one.
+    The fused operator keeps the first name, and the readers of the last one are told.
     """
     fused = type(graph_def)()
     fused.CopyFrom(graph_def)
@@ -122,26 +121,27 @@ def fuse(graph_def: Any) -> Any:
         "DepthwiseConv2dNative": "FusedDepthwiseConv2dNative",
         "MatMul": "_FusedMatMul",
     }
+    wanted = ("BiasAdd",), ("Relu", "Relu6", "Elu", "LeakyRelu", "Prelu"), ()
     gone, renamed = set(), {}
     for node in fused.node:
         if node.op not in kinds:
             continue
-        own, last, steps = node.op, node.name, []
-        while (reader := _only_reader(fused, last)) is not None and reader.op in (
-            "BiasAdd", "Relu", "Relu6", "Elu", "LeakyRelu", "Prelu",
-        ):  # fmt: skip
+        last, steps = node.name, []
+        while (reader := _only_reader(fused, last)) is not None and reader.op in wanted[min(len(steps), 2)]:
             steps.append(reader.op.encode())
             node.input.extend(reader.input[1:])
             if reader.op == "LeakyRelu":
                 node.attr["leakyrelu_alpha"].f = reader.attr["alpha"].f
             gone.add(reader.name)
             last = reader.name
-        node.op = kinds[own]
+        if not steps:
+            continue
+        node.op = kinds[node.op]
         node.attr["fused_ops"].list.s.extend(steps)
-        node.attr["num_args"].i = len(steps) if own == "DepthwiseConv2dNative" else len(node.input) - 2
+        node.attr["num_args"].i = len(node.input) - 2
         node.attr["epsilon"].f = 1e-4
         renamed[last] = node.name
-    result = type(graph_def)()
+    result = type(graph_def)(versions=graph_def.versions)
     for node in fused.node:
         if node.name in gone:
             continue

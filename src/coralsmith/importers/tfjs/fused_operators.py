@@ -38,7 +38,8 @@ _FLOAT: Final = 1  # DT_FLOAT of tensorflow/core/framework/types.proto
 def split_fused_operators(graph_def: Any) -> None:
     """Replace every fused operator of a GraphDef by single ones; the last one keeps the name that others read.
 
-    `num_args` is not looked at: tensorflowjs_converter also counts activations in it, which read nothing.
+    `num_args` is not looked at: some versions of tensorflowjs_converter counted activations in it, which read
+    nothing.
 
     Raises:
         MalformedModelError: A fused operator has too few inputs.
