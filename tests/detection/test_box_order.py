@@ -42,6 +42,16 @@ def test_the_decoded_boxes_stay_the_same() -> None:
     assert len(changed.ops) == len(graph.ops), "nothing is added that would run"
 
 
+def test_a_reshape_that_asks_for_the_shape_of_the_boxes_does_no_harm() -> None:
+    graph = conv_detector()
+    shape = Op(
+        "SHAPE", [graph.tensor("boxes_0")], [builders.activation("shape", (4,), np.int32)], {"out_type": "INT32"}
+    )
+    graph.ops.append(shape)
+    graph.outputs.append(shape.output)
+    assert in_operator_order(graph, head())[1].box_coder.order == "yxhw"
+
+
 def test_the_right_order_is_left_alone() -> None:
     graph = conv_detector()
     assert in_operator_order(graph, head(BoxCoder()))[0] is graph

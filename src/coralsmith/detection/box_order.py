@@ -49,7 +49,7 @@ def in_operator_order(graph: Graph, head: DetectionHead) -> tuple[Graph, Detecti
 
 def _exchange(graph: Graph, tensor: Tensor) -> None:
     op = graph.producers().get(tensor)
-    readers = graph.consumers().get(tensor, [])
+    readers = [each for each in graph.consumers().get(tensor, []) if each.kind != "SHAPE"]  # it reads no values
     if op is None or op.kind != "CONV_2D" or len(readers) != 1 or not _is_plain_float(op):
         raise _not_exchangeable(f"'{tensor.name}' is not a convolution of its own")
     if op.required_input("filter").shape[3] != op.required_input("input").shape[3]:

@@ -1,0 +1,70 @@
+"""What three trained detectors find by their own frameworks and their makers' own decoding; a process of its own.
+
+Usage: python -m benchmarks.importers.references cells|coco|faces MODEL PICTURES.npy OUT.npz
+
+Writes boxes [pictures, N, 4] (ymin, xmin, ymax, xmax; normalised) and scores [pictures, N, classes] without
+background.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+Found = tuple[np.ndarray, np.ndarray]
+
+
+def cells(model: Path, pictures: np.ndarray) -> Found:
+    """The Keras model, decoded with its own table of anchors as its makers' decode.py does it."""
+    import keras
+
+    detector = keras.models.load_model(model, compile=False)
+    anchors = np.load(model.parent / "anchors.npy").astype(np.float64)
+    boxes, scores = [], []
+    for picture in pictures:
+        raw, logits = (
+            np.asarray(part[0], np.float64) for part in detector(picture[None].astype("float32") / 127.5 - 1)
+        )
+        centres = raw[:, :2] / 10 * anchors[:, 2:] + anchors[:, :2]
+        halves = np.exp(raw[:, 2:] / 5) * anchors[:, 2:] / 2
+        boxes.append(np.concatenate([centres - halves, centres + halves], axis=1))
+        scores.append(1 / (1 + np.exp(-logits)))
+    return np.stack(boxes), np.stack(scores)
+
+
+def coco(model: Path, pictures: np.ndarray) -> Found:
+    """The frozen graph as it is, read in front of its own suppression."""
+    import tensorflow as tf
+
+    graph = tf.Graph()
+    with graph.as_default():
+        definition = tf.compat.v1.GraphDef.FromString(model.read_bytes())
+        tf.import_graph_def(definition, name="")
+    names = ["Postprocessor/ExpandDims_1:0", "Postprocessor/Slice:0"]
+    with tf.compat.v1.Session(graph=graph) as session:
+        found = [session.run(names, {"image_tensor:0": picture[None]}) for picture in pictures]
+    boxes, scores = (np.stack([part[index] for part in found]) for index in (0, 1))
+    return boxes.reshape(len(pictures), -1, 4), scores.reshape(len(pictures), -1, scores.shape[-1])
+
+
+def faces(model: Path, pictures: np.ndarray) -> Found:
+    """The published ONNX file that decodes its boxes itself."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    inputs = ((pictures.astype(np.float32) - 127) / 128).transpose(0, 3, 1, 2)
+    found = [session.run(["boxes", "scores"], {name: picture[None]}) for picture in inputs]
+    boxes, scores = (np.concatenate([part[index] for part in found]) for index in (0, 1))
+    return boxes[..., [1, 0, 3, 2]], scores[..., 1:]
+
+
+if __name__ == "__main__":
+    detectors: dict[str, Callable[[Path, np.ndarray], Found]] = {"cells": cells, "coco": coco, "faces": faces}
+    found_boxes, found_scores = detectors[sys.argv[1]](Path(sys.argv[2]), np.load(sys.argv[3]))
+    np.savez(sys.argv[4], boxes=found_boxes.astype(np.float32), scores=found_scores.astype(np.float32))
