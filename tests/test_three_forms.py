@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import coralsmith
+from tests.importers.model_maker import Packed, pack
 
 EXPORT = (
     "import sys, keras; model = keras.models.load_model(sys.argv[1], compile=False); "
@@ -17,17 +19,23 @@ EXPORT = (
 
 
 @pytest.mark.slow
-def test_keras_saved_model_and_tflite_give_the_same_int8_bytes(shared: Path, tmp_path: Path) -> None:
+def test_keras_saved_model_tflite_and_model_maker_give_the_same_int8_bytes(shared: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorflow", reason="the Keras and SavedModel forms need the extra [tensorflow]")
     trained = shared / "models/bccd_ssdlite"
     keras_file = trained / "bccd_ssdlite.keras"
     saved = tmp_path / "bccd_ssdlite"
     subprocess.run([sys.executable, "-c", EXPORT, str(keras_file), str(saved)], check=True, capture_output=True)
+    labels = (trained / "labels.txt").read_text().split()
+    packed = Packed(np.load(trained / "anchors.npy"), len(labels), labels, ("score", "location"))
+    plain = trained / "bccd_ssdlite_float.tflite"
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed" / plain.name).write_bytes(pack(plain.read_bytes(), packed))
     written = {}
     for name, source in (
         ("keras", keras_file),
         ("saved-model", saved),
-        ("tflite", trained / "bccd_ssdlite_float.tflite"),
+        ("tflite", plain),
+        ("model-maker", tmp_path / "packed" / plain.name),
     ):
         report = coralsmith.convert(
             source,

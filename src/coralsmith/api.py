@@ -18,15 +18,11 @@ from coralsmith.compiler.trying import DEFAULT_ATTEMPTS
 from coralsmith.detect_images import detect_images
 from coralsmith.detection.draw import draw_detections
 from coralsmith.detection.head import DetectionHead
-from coralsmith.detection.head_choice import choose_head
-from coralsmith.detection.images import find_images, readable_sample
-from coralsmith.detection.preprocess import resize_image
 from coralsmith.errors import CompilerError
-from coralsmith.importers import import_model
-from coralsmith.model_input import image_size
+from coralsmith.head_of_model import examine_head
 from coralsmith.outcome import build_report
 from coralsmith.output_folder import REPORT_FILE
-from coralsmith.pipeline import RECOGNITION_IMAGES, Conversion, Job
+from coralsmith.pipeline import Conversion, Job
 from coralsmith.progress import SILENT, Progress
 from coralsmith.recipe import load_recipe
 from coralsmith.report.document import ConversionReport, DetectionRecord
@@ -172,26 +168,16 @@ def find_head(
     Raises:
         DetectionHeadError: No head is known, several are possible, or it does not belong to the model.
     """
-    paths = [] if images is None else find_images(_path(images))
-    photos = readable_sample(paths, RECOGNITION_IMAGES, seed=0)
-    imported = import_model(
+    return examine_head(
         _path(model),
+        None if images is None else _path(images),
+        head=None if head is None else _path(head),
+        labels=None if labels is None else _path(labels),
         trust=trust,
-        images=photos or None,
         input_size=input_size,
         factory=factory,
         progress=progress,
-    )
-    size = image_size(imported.graph)
-    return choose_head(
-        imported.graph,
-        _path(model),
-        carried=imported.head,
-        head_file=None if head is None else _path(head),
-        labels_file=None if labels is None else _path(labels),
-        images=[] if size is None else [resize_image(photo, size) for photo in photos],
-        hints=imported.hints,
-    )
+    ).head
 
 
 def detect(

@@ -278,10 +278,11 @@ def head(
 
     Example: coralsmith head detector.tflite --images photos/ -o head.json
     """
-    from coralsmith.api import find_head
+    from coralsmith.findings import has_errors
+    from coralsmith.head_of_model import examine_head
 
     with progress_unless(quiet or json) as progress:
-        found = find_head(
+        found = examine_head(
             model,
             images,
             head=head,
@@ -292,13 +293,14 @@ def head(
             progress=progress,
         )
     if output is not None:
-        found.save(output)
+        found.head.save(output)
     if json:
-        print_json(found.to_json())
+        print_json(found.head.to_json())
     elif not quiet:
         from coralsmith.report.terminal import print_head
 
-        print_head(found, verbose=verbose)
+        print_head(found.head, found.findings, verbose=verbose)
+    raise typer.Exit(1 if has_errors(found.findings) else 0)
 
 
 @app.command()

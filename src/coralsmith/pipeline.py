@@ -23,8 +23,7 @@ from coralsmith.compiler.run import Compilation, compile_model
 from coralsmith.detection.box_order import in_operator_order
 from coralsmith.detection.feeding import model_input
 from coralsmith.detection.head import DetectionHead, InputSpec
-from coralsmith.detection.head_check import check_head
-from coralsmith.detection.head_choice import HEAD_FILE, choose_head, head_beside, with_plain_names
+from coralsmith.detection.head_choice import HEAD_FILE, choose_head, with_plain_names
 from coralsmith.detection.images import ImageFolder, find_images, readable_sample, sample
 from coralsmith.detection.input_convention import conventional_input
 from coralsmith.detection.labels import write_labels
@@ -40,6 +39,7 @@ from coralsmith.findings import Finding, has_errors
 from coralsmith.graph import Array, Graph
 from coralsmith.graph.reader import parse_tflite
 from coralsmith.graph.writer import serialize
+from coralsmith.head_of_model import RECOGNITION_IMAGES, check_given_head
 from coralsmith.importers import import_model
 from coralsmith.importers.imported import Imported
 from coralsmith.importers.source_files import resolve_source, source_digest
@@ -58,7 +58,6 @@ PROBABILITY_SLACK: Final = 0.01
 LABEL_FILE: Final = "labels.txt"
 COMPILER_UNUSABLE: Final = "compiler-unusable"
 VERIFICATION_IMAGES: Final = 4
-RECOGNITION_IMAGES: Final = 8
 AGREEMENT_IMAGES: Final = 24
 SHOWN_IMAGES: Final = 6
 
@@ -201,8 +200,8 @@ class Conversion:
         if self.paths and size is not None:
             resize = self.head.input.resize if self.head else "stretch"
             self.images = ImageFolder(self.paths, size, resize, self.recipe.samples, self.recipe.seed)
-        if self.head is not None and self._is_head_unproved():
-            self.findings += check_head(graph, self.head, self._resized(RECOGNITION_IMAGES))
+        if self.head is not None:
+            self.findings += check_given_head(self.imported, self.head, self.job.source, self.job.head, probes)
         if self.head is not None and self.images is not None and not self.imported.is_quantized:
             self.findings += check_normalisation(graph, self.head, self._resized(MAX_IMAGES))
 
@@ -314,14 +313,6 @@ class Conversion:
         if resumed:
             self.watch.resumed()
             self.progress.note("taken from the earlier run")
-
-    def _is_head_unproved(self) -> bool:
-        """Whether the head was given: not recognised on images, nor proved against the source's decoding."""
-        if find_postprocess_op(self.imported.graph) is not None:
-            return False
-        if self.job.head is None and self.imported.head is not None:
-            return not self.imported.is_head_proved
-        return self.job.head is not None or head_beside(self.job.source) is not None
 
     def _wants_operator(self) -> bool:
         """Whether the detection operator is to be attached by this run."""

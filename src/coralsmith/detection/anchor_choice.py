@@ -82,7 +82,7 @@ def choose_anchors(
                 hint=f"Take anchors and box coder from the training configuration. {ASK_FOR_HEAD}",
                 evidence=listed,
             )
-    return same[0], f"anchors: {same[0].convention}; {tried}: {'; '.join(listed)}"
+    return same[0], f"anchors: {same[0].convention}; {tried}, best first; {'; '.join(listed)}"
 
 
 def _means_the_same(one: HeadCandidate, other: HeadCandidate) -> bool:

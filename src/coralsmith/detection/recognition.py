@@ -61,7 +61,7 @@ def recognise(
     spec, input_evidence = (convention, input_evidence) if input_spec is None else (input_spec, "input: given")
     layouts, sets = find_layouts(graph), candidates(graph)
     outputs = _run(graph, layouts, spec, images)
-    layout, output_evidence = _roles(layouts, outputs)
+    layout, output_evidence = tell_roles(layouts, outputs)
     rows = np.concatenate(outputs[layout.scores])
     classes = None if labels is None else len(labels)
     score, score_evidence = recognise_scores(rows, layout.applied, classes, background)
@@ -110,11 +110,21 @@ def _run(graph: Graph, layouts: list[HeadLayout], spec: InputSpec, images: Itera
     return found
 
 
-def _roles(layouts: list[HeadLayout], outputs: Outputs) -> tuple[HeadLayout, str]:
+def tell_roles(layouts: list[HeadLayout], outputs: Outputs) -> tuple[HeadLayout, str]:
     """Which output is boxes and which is scores; where both have four columns, by their values.
 
     Most anchors see no object: their class logits are all negative, or one column, the background, exceeds
     all others. Box offsets lie on both sides of zero in every column.
+
+    Args:
+        layouts: Every reading of the outputs that their shapes allow.
+        outputs: Values [N, columns] of both outputs for each image.
+
+    Returns:
+        The right reading, and the evidence for it.
+
+    Raises:
+        DetectionHeadError: The values allow both.
     """
     if len(layouts) == 1:
         boxes, scores = layouts[0].boxes, layouts[0].scores

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from coralsmith.detection.graph_decoder import BoxForm
 from coralsmith.detection.head import BoxCoder
-from coralsmith.detection.layout import HeadLayout
-from coralsmith.graph import Graph, Tensor
+from coralsmith.detection.layout import HeadLayout, find_layouts
+from coralsmith.detection.recognition import tell_roles
+from coralsmith.errors import DetectionHeadError
+from coralsmith.graph import Array, Graph, Tensor
 from coralsmith.importers.canonical import canonicalise
 from coralsmith.importers.samples import Samples
 
@@ -64,12 +66,11 @@ def take_apart(graph: Graph, samples: Samples) -> Apart | None:
             resting.append(columns[0, 0])
         else:
             moving.append((part, columns))
-    boxes = next((each for each in moving if each[0].shape[2] == 4), None)
-    if len(moving) != 2 or boxes is None:
+    if len(moving) != 2 or all(part.shape[2] != 4 for part, _ in moving):
         return None
-    scores = moving[0] if boxes is moving[1] else moving[1]
-    apart = _ending_in(graph, boxes[0], scores[0])
-    outputs = {BOXES: boxes[1], SCORES: scores[1]}
+    boxes, scores = _roles(graph, dict(moving))
+    apart = _ending_in(graph, boxes, scores)
+    outputs = {BOXES: dict(moving)[boxes], SCORES: dict(moving)[scores]}
     rows = np.concatenate(resting, axis=1) if resting else np.empty((joined.shape[1], 0))
     return Apart(apart, Samples(samples.inputs, outputs), rows.astype(np.float64))
 
@@ -98,6 +99,20 @@ def read_priors(apart: Apart, layout: HeadLayout) -> Priors | None:
     scales = tuple(float(f"{1 / variance:.5g}") for variance in variances[0])
     coder = BoxCoder("xywh" if form.x_first else "yxhw", (scales[0], scales[1], scales[2], scales[3]))
     return Priors(form.centred(table).astype(np.float32), coder)
+
+
+def _roles(graph: Graph, parts: dict[Tensor, Array]) -> tuple[Tensor, Tensor]:
+    """Boxes and scores; where both have four columns and nothing tells them apart, in the order of the file."""
+    first, second = parts
+    if first.shape[2] != second.shape[2]:
+        return (first, second) if first.shape[2] == 4 else (second, first)
+    try:
+        layouts = find_layouts(Graph(graph.ops, graph.inputs, [first, second]))
+        values = {tensor: [rows[0] for rows in pictures] for tensor, pictures in parts.items()}
+        layout = tell_roles(layouts, values)[0]
+    except DetectionHeadError:
+        return first, second
+    return layout.boxes, layout.scores
 
 
 def _parts(graph: Graph, joined: Tensor) -> list[Tensor]:

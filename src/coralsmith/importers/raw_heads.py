@@ -122,7 +122,10 @@ def _without_decoder(
 def _head_of_priors(apart: Apart) -> DetectionHead | None:
     """The head of a graph that puts out its anchors and variances beside boxes and scores."""
     try:
-        layout = next(layout for layout in find_layouts(apart.graph) if layout.boxes.name == BOXES)
+        layouts = [layout for layout in find_layouts(apart.graph) if layout.boxes.name == BOXES]
+        if not layouts:
+            return None
+        layout = layouts[0]
         rows = apart.samples.outputs[SCORES].reshape(-1, layout.scores.shape[2])
         score, score_evidence = recognise_scores(rows, layout.applied, None)
     except DetectionHeadError:

@@ -28,6 +28,7 @@ from coralsmith.report.terminal_parts import (
 if TYPE_CHECKING:
     from coralsmith.compat.report import CheckReport, OpFate
     from coralsmith.detection.head import DetectionHead
+    from coralsmith.findings import Finding
     from coralsmith.report.document import ConversionReport, DetectionRecord, QuantizedFile, VerdictStatus
 
 _COLOURS: Final[dict[VerdictStatus, str]] = {"compiled": "green", "int8-ready": "cyan", "blocked": "red"}
@@ -79,8 +80,14 @@ def print_quantized(result: QuantizedFile, *, verbose: bool = False, console: Co
     findings(console, result.findings, verbose=verbose)
 
 
-def print_head(head: DetectionHead, *, verbose: bool = False, console: Console | None = None) -> None:
-    """A detection head: what it is, and on what evidence."""
+def print_head(
+    head: DetectionHead,
+    found: Sequence[Finding] = (),
+    *,
+    verbose: bool = False,
+    console: Console | None = None,
+) -> None:
+    """A detection head: what it is, on what evidence, and what was found wrong with it."""
     console = console or standard_output()
     coder, score, nms = head.box_coder, head.score, head.nms
     shown = head.labels if verbose else head.labels[:_LABELS_SHOWN]
@@ -101,6 +108,7 @@ def print_head(head: DetectionHead, *, verbose: bool = False, console: Console |
     console.print(Text("\nEvidence", "bold"))
     for clause in head.evidence.split("; "):
         console.print(safe(console, f"  {clause}", "dim"))
+    findings(console, found, verbose=verbose)
 
 
 def print_detections(
