@@ -42,7 +42,8 @@ CHILD_MODULES = {
     "importers/torch/modules.py",
 }
 
-SPEAKING = ("cli.py", "cli_", "report/")
+# Programs that are copied into bundles speak on the device; coralsmith never runs their main parts.
+SPEAKING = ("cli.py", "cli_", "report/", "deploy/device/")
 
 
 def sources() -> list[str]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from coralsmith.api import compile, convert, detect, find_head  # noqa: A004
+    from coralsmith.bundle_model import bundle
     from coralsmith.check_model import check
     from coralsmith.decompile_files import decompile
     from coralsmith.evaluate_model import evaluate
@@ -18,6 +19,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Detector",
     "__version__",
+    "bundle",
     "check",
     "compile",
     "convert",
@@ -32,6 +34,7 @@ __all__ = [
 
 _HOMES = {
     "Detector": "coralsmith.runtime.detector",
+    "bundle": "coralsmith.bundle_model",
     "check": "coralsmith.check_model",
     "decompile": "coralsmith.decompile_files",
     "evaluate": "coralsmith.evaluate_model",

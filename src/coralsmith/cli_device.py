@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from coralsmith.cli_options import HeadFile, Json, Quiet, Verbose, print_json, progress_unless
+from coralsmith.cli_options import HeadFile, Json, LabelFile, Quiet, Verbose, print_json, progress_unless
 
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this file to the command line, in the order in which the help shows them."""
     app.command()(detect)
+    app.command()(bundle)
 
 
 def detect(
@@ -39,3 +40,47 @@ def detect(
         from coralsmith.report.terminal import print_detections
 
         print_detections(found, draw, verbose=verbose)
+
+
+def bundle(
+    model: Annotated[Path, typer.Argument(help="int8 .tflite, or *_edgetpu.tflite, with its head beside it.")],
+    target: Annotated[Literal["frigate", "pycoral", "plain"], typer.Option("--for", help="Who will run it.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder, or a .zip file.")],
+    head: HeadFile = None,
+    labels: LabelFile = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Photos with objects for the check.  [default: the demo's]")
+    ] = None,
+    device: Annotated[
+        Literal["usb", "pci"] | None, typer.Option("--device", help="Frigate's Coral.  [default: usb]")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over what is no bundle.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Put together what a device needs, and check that it reads the model rightly.
+
+    Example: coralsmith bundle detector_int8_edgetpu.tflite --for frigate --out frigate.zip --images photos/
+    """
+    from coralsmith.bundle_model import bundle as run
+
+    with progress_unless(quiet or json) as progress:
+        report = run(
+            model,
+            target,
+            out,
+            head=head,
+            labels=labels,
+            images=images,
+            device=device,
+            force=force,
+            progress=progress,
+        )
+    if json:
+        print_json(report)
+    elif not quiet:
+        from coralsmith.report.terminal_bundle import print_bundle
+
+        print_bundle(report, verbose=verbose)
+    raise typer.Exit(1 if report.verdict == "fail" else 0)

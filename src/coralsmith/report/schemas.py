@@ -55,6 +55,8 @@ def schemas() -> dict[str, dict[str, Any]]:
     from coralsmith.compiled.verification.report import VerifyReport
     from coralsmith.compiler.run import SCHEMA as COMPILE
     from coralsmith.compiler.run import Compilation
+    from coralsmith.deploy.record import SCHEMA as BUNDLE
+    from coralsmith.deploy.record import BundleReport
     from coralsmith.detection.head_document import HeadDocument
     from coralsmith.evaluation.document import SCHEMA as EVALUATE
     from coralsmith.evaluation.document import EvaluationReport
@@ -73,6 +75,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "inspect": _record(Inspection, "coralsmith inspect --json", INSPECT),
         "verify": _record(VerifyReport, "coralsmith verify --json", VERIFY),
         "decompile": _record(Decompilation, "coralsmith decompile --json", DECOMPILE),
+        "bundle": _record(BundleReport, "coralsmith bundle --json", BUNDLE),
         "doctor": _record(Examination, "coralsmith doctor --json", EXAMINATION_SCHEMA),
         "evaluate": _record(EvaluationReport, "coralsmith evaluate --json", EVALUATE),
         "quantize": _record(QuantizedFile, "coralsmith quantize --json"),

@@ -1,0 +1,113 @@
+"""Replays how a host feeds a model and reads its outputs, on real images, beside coralsmith's own detections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coralsmith.deploy.deployable import DeployableModel
+from coralsmith.deploy.record import BundleCheck
+from coralsmith.detection.detections import Detections
+from coralsmith.progress import Progress
+
+Pixels = NDArray[np.uint8]
+Detecting = Callable[[Pixels], Detections]
+
+SCORE_TOLERANCE: Final = 1e-6
+BOX_TOLERANCE: Final = 1e-5
+"""Of the image's side. Both sides compute in float32; a quantization step of a box is a thousandth and more."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """A program that runs the model.
+
+    Attributes:
+        name: What it is called.
+        lowest_score: Where it stops reading.
+        most: How many detections it reads.
+        open: Makes of a model's file what the host makes of it: all rows that it could read for an image.
+    """
+
+    name: str
+    lowest_score: float
+    most: int
+    open: Callable[[bytes], Detecting]
+
+    def shown(self, found: Detections) -> Detections:
+        """What the host passes on: the first rows, down to the first low score, and never more than it reads."""
+        low = np.flatnonzero(found.scores < self.lowest_score)
+        end = min(int(low[0]) if len(low) else len(found), self.most)
+        return Detections(found.boxes[:end], found.class_ids[:end], found.scores[:end])
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """The comparison, and what it rests on: images, detections that the host shows, all rows."""
+
+    check: BundleCheck
+    images: int = 0
+    detections: int = 0
+    rows: int = 0
+
+
+def replay(model: DeployableModel, host: Host, images: Iterable[Pixels], progress: Progress) -> Replayed:
+    """Run the bundled model as the host does, and hold what it reads against coralsmith's own decoding.
+
+    Args:
+        model: The model; what can be run of it is given the bundle's metadata and output order first.
+        host: Whose reading is replayed.
+        images: uint8 RGB of the model's input size.
+        progress: Told about every image.
+    """
+    name = f"{host.name} reads what coralsmith detects"
+    if model.runnable is None:
+        return Replayed(BundleCheck(name, "unverified", model.not_run))
+    reference, detect = model.reference(), host.open(model.bundled(model.runnable))
+    differences = []
+    seen = shown = rows = 0
+    for image in images:
+        own, read = reference.detect_resized(image), detect(image)
+        difference = _difference(host.shown(read), host.shown(own)) or _difference(read, own)
+        if difference:
+            differences.append(f"image {seen + 1}: {difference}")
+        seen, shown, rows = seen + 1, shown + len(host.shown(own)), rows + len(own)
+        progress.advance()
+    return Replayed(_verdict(name, host, differences, seen, shown, rows), seen, shown, rows)
+
+
+def _verdict(name: str, host: Host, differences: list[str], images: int, shown: int, rows: int) -> BundleCheck:
+    if differences:
+        return BundleCheck(name, "fail", f"on {len(differences)} of {images} images not; {differences[0]}")
+    if not rows:
+        detail = f"nothing was detected on {images} images, so the comparison proves nothing"
+        return BundleCheck(name, "unverified", f"{detail}: give images with objects (--images)")
+    detail = f"{shown} detections of score {host.lowest_score:g} and more, {rows} rows in all, on {images} images"
+    if not shown:
+        return BundleCheck(
+            name, "unverified", f"rows of low scores only: {detail}; give images with objects (--images)"
+        )
+    return BundleCheck(name, "pass", f"the same {detail}")
+
+
+def _difference(read: Detections, own: Detections) -> str:
+    """The first difference between what a host reads and what coralsmith detects; empty where there is none."""
+    if len(read) != len(own):
+        return f"{len(read)} detections instead of {len(own)}"
+    if not len(read):
+        return ""
+    pairs: list[tuple[str, Any, Any, float]] = [
+        ("class", read.class_ids, own.class_ids, 0.0),
+        ("score", read.scores, own.scores, SCORE_TOLERANCE),
+        ("box", read.boxes, own.boxes, BOX_TOLERANCE),
+    ]
+    for what, first, second, tolerance in pairs:
+        equal = np.isclose(first, second, rtol=0.0, atol=tolerance).reshape(len(read), -1).all(axis=1)
+        if not equal.all():
+            row = int(np.argmin(equal))
+            return f"row {row + 1} has {what} {np.asarray(first[row]).tolist()} instead of {second[row].tolist()}"
+    return ""
