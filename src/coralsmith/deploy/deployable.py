@@ -188,7 +188,7 @@ def label_findings(labels: Sequence[str], host: str) -> list[Finding]:
 
 def order_findings(model: DeployableModel) -> list[Finding]:
     """Tell that the outputs stand in another order in the given file than in the bundle."""
-    if plain_order(model.graph) is None:
+    if not model.decodes_itself or plain_order(model.graph) is None:
         return []
     return [
         Finding(

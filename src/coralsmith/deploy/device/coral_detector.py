@@ -268,27 +268,35 @@ def _into(image: Array, size: tuple[int, int], place: tuple[int, int, int, int])
 
 def resize_bilinear(image: Array, height: int, width: int) -> Array:
     """A uint8 image in another size: bilinear with half-pixel centres, as detectors are trained with."""
-    step = min(
-        image.shape[0] // (height * LARGEST_PLAIN_REDUCTION), image.shape[1] // (width * LARGEST_PLAIN_REDUCTION)
-    )
-    if step > 1:
-        rows, columns = image.shape[0] // step * step, image.shape[1] // step * step
-        blocks = image[:rows, :columns].reshape(rows // step, step, columns // step, step, 3)
-        image = blocks.mean(axis=(1, 3), dtype=np.float32).round().astype(np.uint8)
+    between = height * LARGEST_PLAIN_REDUCTION, width * LARGEST_PLAIN_REDUCTION
+    if image.shape[0] > between[0] and image.shape[1] > between[1]:
+        image = _averaged(_averaged(image, between[1], 1), between[0], 0)
     upper, lower, down = _neighbours(image.shape[0], height)
     left, right, across = _neighbours(image.shape[1], width)
     across = across[:, None]
     top, bottom = (
-        pixels[:, left] + (pixels[:, right].astype(np.float32) - pixels[:, left]) * across
+        pixels[:, left] + (pixels[:, right].astype(np.float64) - pixels[:, left]) * across
         for pixels in (image[upper], image[lower])
     )
     resized: Array = (top + (bottom - top) * down[:, None, None]).astype(np.uint8)
     return resized
 
 
+def _averaged(image: Array, count: int, axis: int) -> Array:
+    """The image with fewer rows or columns: each the mean of those that it takes the place of."""
+    before = image.shape[axis]
+    starts = np.floor(np.arange(count) * (before / count) + 0.5).astype(np.intp)
+    sizes = np.diff(np.append(starts, before)).astype(np.uint32).reshape((-1, 1) if axis else (-1, 1, 1))
+    sums = image.take(starts, axis).astype(np.uint32)
+    for k in range(1, int(sizes.max())):
+        sums += image.take(np.minimum(starts + k, before - 1), axis) * (k < sizes)
+    averaged: Array = ((sums + sizes // 2) // sizes).astype(np.uint8)
+    return averaged
+
+
 def _neighbours(before: int, after: int) -> tuple[Array, Array, Array]:
     """The two pixels between which each new one lies, and how near it is to the second."""
     position = (np.arange(after) + 0.5) * (before / after) - 0.5
     first = np.floor(position)
-    share = (position - first).astype(np.float32)
-    return (*(np.clip(first + k, 0, before - 1).astype(np.intp) for k in (0, 1)), share)
+    left, right = (np.clip(first + k, 0, before - 1).astype(np.intp) for k in (0, 1))
+    return left, right, position - first

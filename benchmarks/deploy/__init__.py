@@ -1,0 +1,1 @@
+"""What is bundled for devices, as their hosts read it."""
