@@ -7,10 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from coralsmith.compiled.flatbuffer import Table
 from coralsmith.deploy.metadata import decoded_metadata, mean_and_std, raw_metadata
 from coralsmith.detection.head import BoxCoder, InputSpec
-from tests.deploy.pixel_detector import ROWS, SIDE, decoding_graph, pixel_graph, pixel_head
+from coralsmith.graph.flatbuffer import Table
+from coralsmith.importers.tflite_metadata import read_metadata
+from tests.deploy.pixel_detector import (
+    LABELS,
+    ROWS,
+    SIDE,
+    decoding_graph,
+    deployable,
+    pixel_graph,
+    pixel_head,
+)
 
 
 def subgraph(metadata: bytes) -> Table:
@@ -134,3 +143,16 @@ def test_the_oldest_parser_that_knows_all_fields_is_named() -> None:
         )
     ]
     assert versions == ["1.0.0", "1.5.0"]
+
+
+def test_the_importer_of_mediapipe_models_reads_it() -> None:
+    head = pixel_head("sigmoid")
+    raw = read_metadata(deployable(pixel_graph(), head).bundled())
+    assert raw is not None and raw.decoding is not None
+    assert raw.labels == ("background", *LABELS), "one label a column"
+    np.testing.assert_array_equal(raw.decoding.anchors, head.anchors)
+    assert (raw.decoding.scales, raw.decoding.sigmoid, raw.decoding.classes) == ((10.0, 10.0, 5.0, 5.0), True, 4)
+    decoded = read_metadata(deployable(decoding_graph()).bundled())
+    assert decoded is not None
+    assert (decoded.labels, decoded.mean, decoded.std) == (LABELS, (127.5,), (127.5,))
+    assert decoded.score_threshold == np.float32(0.3)

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from coralsmith.compiled.flatbuffer import Table
 from coralsmith.deploy.deployable import plain_order
 from coralsmith.deploy.model_file import with_metadata
 from coralsmith.errors import UnsupportedModelError
 from coralsmith.graph import Graph
+from coralsmith.graph.flatbuffer import Table
 from coralsmith.graph.interpreter import load_interpreter
 from coralsmith.graph.reader import parse_tflite
 from coralsmith.graph.writer import serialize

@@ -24,6 +24,9 @@ from coralsmith.runtime.detector import Detector
 OUTPUT_ROLES: Final = ("boxes", "classes", "scores", "count")
 """Outputs of the operator in its own order, which is also the one that hosts read by position."""
 
+BACKGROUND: Final = "background"
+"""How label files call the background's column."""
+
 _FLIP: Final = 128  # turns a pixel into the int8 that is 128 less
 
 
@@ -63,15 +66,18 @@ class DeployableModel:
             UnsupportedModelError: An output of the operator is no output of the model.
         """
         content = self.content if content is None else content
-        labels = "".join(f"{label}\n" for label in self.head.labels).encode()
-        if not self.decodes_itself:
-            metadata, order = raw_metadata(self.head, self.graph, self.name), None
-        else:
+        labels, order = list(self.head.labels), None
+        if self.decodes_itself:
             metadata, order = (
                 decoded_metadata(self.head, self.graph, self.name),
                 plain_order(parse_tflite(content)),
             )
-        return with_metadata(content, metadata, {LABEL_FILE: labels}, order)
+        else:
+            metadata = raw_metadata(self.head, self.graph, self.name)
+            if self.head.score.background is not None:
+                labels.insert(self.head.score.background, BACKGROUND)  # here the file names columns
+        lines = "".join(f"{label}\n" for label in labels)
+        return with_metadata(content, metadata, {LABEL_FILE: lines.encode()}, order)
 
     def reference(self) -> Detector:
         """The detector of coralsmith on the raw heads of what can be run: its decoding, not the operator's."""
