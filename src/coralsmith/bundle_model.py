@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final, Literal, get_args
-
-import numpy as np
-from numpy.typing import NDArray
 
 from coralsmith.bundle_source import read_deployable
 from coralsmith.demo import ASSETS
@@ -20,8 +18,7 @@ from coralsmith.deploy.frigate import Device
 from coralsmith.deploy.record import BundleReport, gravest
 from coralsmith.deploy.replay import Replayed, replay
 from coralsmith.deploy.writing import MARK, listed, write_bundle
-from coralsmith.detection.images import find_images, readable_sample
-from coralsmith.detection.preprocess import resize_image
+from coralsmith.detection.images import ImageFolder
 from coralsmith.errors import UsageError
 from coralsmith.findings import Finding, gravest_first
 from coralsmith.progress import SILENT, Progress
@@ -31,6 +28,7 @@ PathLike = str | Path
 Target = Literal["frigate", "pycoral", "plain"]
 
 MOST_IMAGES: Final = 32
+UNREADABLE: Final = "unreadable-image"
 
 
 def bundle(
@@ -74,13 +72,15 @@ def bundle(
     if device is not None and target != "frigate":
         raise UsageError("device is a choice for Frigate only.", hint="Leave --device away.")
     progress.step("Read the model")
-    source, photos = Path(model).expanduser(), _photos(images)
-    deployable, found = read_deployable(source, _path(head), _path(labels), photos)
-    made = _make(deployable, target, device)
-    progress.step("Replay the host", len(photos))
-    spec = deployable.head.input
-    pixels = [resize_image(photo, spec.size, spec.resize) for photo in photos]
-    replayed = replay(deployable, made.host, pixels, progress)
+    source = Path(model).expanduser()
+    with _photos(images) as folder:
+        deployable, found = read_deployable(source, _path(head), _path(labels), folder)
+        made = _make(deployable, target, device)
+        spec = deployable.head.input
+        photos = ImageFolder(folder, spec.size, spec.resize, MOST_IMAGES)
+        progress.step("Replay the host", len(photos))
+        replayed = replay(deployable, made.host, photos, progress)
+        found += [finding for finding in photos.findings if finding.rule == UNREADABLE]
     report = _report(source, deployable, made, replayed, found, target, Path(out).expanduser())
     if report.verdict == "fail":
         return report
@@ -95,11 +95,11 @@ def _make(model: DeployableModel, target: Target, device: Device | None) -> Bund
     return pycoral.make(model) if target == "pycoral" else plain.make(model)
 
 
-def _photos(images: PathLike | None) -> list[NDArray[np.uint8]]:
+def _photos(images: PathLike | None) -> AbstractContextManager[Path]:
+    """The folder of photos; that of the demo may have to be unpacked first."""
     if images is not None:
-        return readable_sample(find_images(Path(images).expanduser()), MOST_IMAGES, seed=0)
-    with as_file(files("coralsmith") / ASSETS) as assets:
-        return readable_sample(find_images(assets / "images"), MOST_IMAGES, seed=0)
+        return nullcontext(Path(images).expanduser())
+    return as_file(files("coralsmith") / ASSETS / "images")
 
 
 def _path(path: PathLike | None) -> Path | None:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
-
-import numpy as np
-from numpy.typing import NDArray
 
 from coralsmith.compiled.package import is_edgetpu_operator, read_package
 from coralsmith.compiled.segments import segments_of
 from coralsmith.deploy.deployable import DeployableModel, are_placeholders
 from coralsmith.detection.head import DetectionHead
 from coralsmith.detection.head_choice import choose_head
+from coralsmith.detection.images import ImageFolder
 from coralsmith.detection.labels import read_labels
 from coralsmith.detection.postprocess_op import detach_postprocess_op, find_postprocess_op
-from coralsmith.detection.preprocess import resize_image
 from coralsmith.errors import CoralsmithError, DetectionHeadError, InputError, UnsupportedModelError, UsageError
 from coralsmith.findings import Finding
 from coralsmith.graph import Graph
@@ -29,11 +25,12 @@ from coralsmith.verify_model import verify
 COMPILED_SUFFIX: Final = "_edgetpu"
 INT8_SUFFIX: Final = "_int8"
 LABELS_BESIDE: Final = "labels.txt"
+RECOGNITION_IMAGES: Final = 8
 _UNFIT_FOR_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def read_deployable(
-    path: Path, head_file: Path | None, labels_file: Path | None, photos: Sequence[NDArray[np.uint8]]
+    path: Path, head_file: Path | None, labels_file: Path | None, photos: Path
 ) -> tuple[DeployableModel, list[Finding]]:
     """A model that can be bundled, and what was found on the way.
 
@@ -41,7 +38,7 @@ def read_deployable(
         path: int8 `.tflite`, or what the Edge TPU compiler made of it.
         head_file: The user's ``--head``.
         labels_file: The user's ``--labels``.
-        photos: uint8 RGB images on which a raw head is recognised where no file tells it.
+        photos: Folder of photos, on which a raw head is recognised where no file tells it.
 
     Raises:
         InputError: The file is no full-integer detector, its name claims what it is not, or its head is unknown.
@@ -115,7 +112,7 @@ def _head(
     path: Path,
     head_file: Path | None,
     labels_file: Path | None,
-    photos: Sequence[NDArray[np.uint8]],
+    photos: Path,
 ) -> tuple[DetectionHead, list[Finding]]:
     size = image_size(graph)
     try:
@@ -124,7 +121,7 @@ def _head(
             path,
             head_file=head_file,
             labels_file=labels_file,
-            images=[] if size is None else [resize_image(photo, size) for photo in photos],
+            images=[] if size is None else ImageFolder(photos, size, limit=RECOGNITION_IMAGES),
         )
     except DetectionHeadError as error:
         if head_file is not None or labels_file is not None:

@@ -166,7 +166,7 @@ def test_the_sample_program_runs_without_coralsmith_and_finds_the_same(tmp_path:
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    own = model.reference().detect_resized(noise(5)).at_least(0.4)
+    own = model.reference()(noise(5)).at_least(0.4)
     lines = ran.stdout.splitlines()[1:]
     assert [line.split()[0] for line in lines] == [model.head.labels[number] for number in own.class_ids]
     assert [float(line.split()[1]) for line in lines] == [round(float(score), 2) for score in own.scores]

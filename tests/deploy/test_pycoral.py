@@ -133,7 +133,7 @@ class TestProgram:
     @pytest.mark.parametrize("dtype", [np.uint8, np.int8])
     def test_it_prints_what_coralsmith_detects(self, tmp_path: Path, dtype: type) -> None:
         model = deployable(decoding_graph(dtype))
-        own = model.reference().detect_resized(noise(1)).at_least(0.4)
+        own = model.reference()(noise(1)).at_least(0.4)
         lines = self.run(model, tmp_path, 1).splitlines()[1:]
         labels = [model.head.labels[number] for number in own.class_ids]
         assert [line.split()[0] for line in lines] == labels

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coralsmith.deploy.metadata import LABEL_FILE, decoded_metadata, raw_metadata
 from coralsmith.deploy.model_file import with_metadata
+from coralsmith.detection.detections import Detections
 from coralsmith.detection.feeding import model_input
 from coralsmith.detection.head import DetectionHead
 from coralsmith.detection.postprocess_op import detach_postprocess_op, find_postprocess_op
@@ -27,6 +29,7 @@ OUTPUT_ROLES: Final = ("boxes", "classes", "scores", "count")
 BACKGROUND: Final = "background"
 """How label files call the background's column."""
 
+_DETECTIONS_PER_CLASS: Final = 100  # where the option is left out
 _FLIP: Final = 128  # turns a pixel into the int8 that is 128 less
 
 
@@ -79,17 +82,39 @@ class DeployableModel:
         lines = "".join(f"{label}\n" for label in labels)
         return with_metadata(content, metadata, {LABEL_FILE: lines.encode()}, order)
 
-    def reference(self) -> Detector:
-        """The detector of coralsmith on the raw heads of what can be run: its decoding, not the operator's."""
+    def reference(self) -> Callable[[NDArray[np.uint8]], Detections]:
+        """What coralsmith detects in images of the model's size: its decoding of raw heads, not the operator's."""
         if self.runnable is None:
             raise UnsupportedModelError(f"Nothing of the model can be run here: {self.not_run}")
         graph = parse_tflite(self.runnable)
         op = find_postprocess_op(graph)
         if op is None:
-            return Detector(graph, self.head)
+            return Detector(graph, self.head).detect_resized
         raw, inner = detach_postprocess_op(graph)
         head = replace(inner, input=self.head.input, labels=self.head.labels)
-        return Detector(raw, head, per_class=bool(_option(op, "use_regular_nms")))
+        if not is_regular(op):
+            return Detector(raw, head, per_class=False).detect_resized
+        unlimited = replace(head.nms, max_detections=len(head.anchors) * len(head.labels))
+        detect = Detector(raw, replace(head, nms=unlimited)).detect_resized
+        return lambda pixels: _regular_mode(detect(pixels), op, head)
+
+
+def is_regular(op: Op) -> bool:
+    """Whether TFLite_Detection_PostProcess suppresses in each class."""
+    return bool(option(op, "use_regular_nms"))
+
+
+def _regular_mode(found: Detections, op: Op, head: DetectionHead) -> Detections:
+    """What the operator's regular mode leaves of all detections that survive in their class.
+
+    Source: ``detection_postprocess.cc``, NonMaxSuppressionMultiClassRegularHelper, whose loop over the classes
+    ends before the last one (measured too).
+    """
+    each = option(op, "detections_per_class") or _DETECTIONS_PER_CLASS
+    same = found.class_ids[:, None] == np.arange(len(head.labels) - 1)
+    rank = np.where(same, same.cumsum(axis=0), 0).sum(axis=1)  # 0 for the last class
+    kept = np.flatnonzero((rank > 0) & (rank <= each))[: head.nms.max_detections]
+    return Detections(found.boxes[kept], found.class_ids[kept], found.scores[kept])
 
 
 def plain_order(graph: Graph) -> tuple[int, ...] | None:
@@ -129,7 +154,7 @@ def require_decoding(model: DeployableModel, host: str) -> None:
             f"The model ends in raw boxes and scores; {host} reads boxes, classes, scores and count.",
             hint="Convert it again with --postprocess op (the default), or bundle it --for plain, which decodes.",
         )
-    most = _option(op, "max_classes_per_detection")
+    most = option(op, "max_classes_per_detection")
     if most is not None and most > 1:
         raise UnsupportedModelError(
             f"The operator reports up to {most:g} classes for each box, so its rows are not sorted by score.",
@@ -192,6 +217,22 @@ def label_findings(labels: Sequence[str], host: str) -> list[Finding]:
     return found
 
 
+def operator_findings(model: DeployableModel) -> list[Finding]:
+    """Tell a class that the operator never reports, whatever the host."""
+    op = find_postprocess_op(model.graph)
+    if op is None or not is_regular(op):
+        return []
+    return [
+        Finding(
+            "last-class-missing",
+            "warning",
+            f"The operator runs in its regular mode, which never reports the last class: {model.head.labels[-1]}.",
+            "Convert it again from its source with coralsmith, or export it with use_regular_nms false.",
+            evidence="measured, LiteRT 2.3; detection_postprocess.cc: col < num_classes - 1",
+        )
+    ]
+
+
 def order_findings(model: DeployableModel) -> list[Finding]:
     """Tell that the outputs stand in another order in the given file than in the bundle."""
     if not model.decodes_itself or plain_order(model.graph) is None:
@@ -207,7 +248,7 @@ def order_findings(model: DeployableModel) -> list[Finding]:
     ]
 
 
-def _option(op: Op, name: str) -> float | None:
+def option(op: Op, name: str) -> float | None:
     """A number of the operator's options; None where it is left out."""
     try:
         options = flexbuffer_map(op.custom_options)

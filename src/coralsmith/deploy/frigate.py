@@ -7,6 +7,7 @@ others are refused), ``frigate/util/object.py`` (square regions).
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from typing import Any, Final, Literal
@@ -17,6 +18,7 @@ from coralsmith.deploy.bundling import Bundle, label_check, opened
 from coralsmith.deploy.deployable import (
     DeployableModel,
     label_findings,
+    operator_findings,
     order_findings,
     order_in_words,
     plain_order,
@@ -26,7 +28,6 @@ from coralsmith.deploy.deployable import (
 from coralsmith.deploy.record import BundleCheck
 from coralsmith.deploy.replay import Host
 from coralsmith.detection.detections import Detections
-from coralsmith.errors import InputError
 from coralsmith.findings import Finding
 from coralsmith.graph.reader import parse_tflite
 
@@ -80,7 +81,7 @@ def read_label_map(text: str) -> dict[int, str]:
     Raises:
         ValueError: As there: a line of a numbered file has no number, or no label behind it.
     """
-    lines = text.splitlines(keepends=True)
+    lines = io.StringIO(text, newline=None).readlines()
     if not lines:
         return {}
     names = dict.fromkeys(range(_PREFILLED), "unknown")
@@ -162,7 +163,7 @@ def _order_check(content: bytes) -> BundleCheck:
 
 
 def _findings(model: DeployableModel) -> list[Finding]:
-    found = [*label_findings(model.head.labels, NAME), *order_findings(model)]
+    found = [*label_findings(model.head.labels, NAME), *order_findings(model), *operator_findings(model)]
     _, height, width, _ = model.graph.inputs[0].shape
     if not model.is_compiled:
         found.append(
@@ -199,8 +200,6 @@ def _findings(model: DeployableModel) -> list[Finding]:
 
 def _readme(model: DeployableModel) -> str:
     name, file = model.name, model.file_name
-    if set(name) - set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"):
-        raise InputError(f"'{name}' cannot name a folder in Frigate's configuration.")
     log = 'say "TPU found"' if model.is_compiled else "show no error about the model"
     device = (
         ["   With an M.2 or PCIe Coral write `device: pci`, with the stick `device: usb`."]

@@ -33,7 +33,7 @@ def decoded_metadata(head: DetectionHead, graph: Graph, name: str) -> bytes:
     """
     boxes = _output("location", "Corners of the boxes, normalised.", _box_content())
     classes = _output(
-        "category", "Class of each box.", _feature(2), files=[_labels(schema.AssociatedFile.VALUE_LABELS)]
+        "category", "Class of each box.", _feature(2), files=[_labels(schema.AssociatedFile.VALUE_LABELS, "class")]
     )
     scores = _output("score", "Score of each box, best first.", _feature(2), units=[_threshold(head.nms.score)])
     count = _output("number of detections", "How many boxes there are.", _feature(None))
@@ -59,7 +59,7 @@ def raw_metadata(head: DetectionHead, graph: Graph, name: str) -> bytes:
             f"Scores, activation still to be applied: {head.score.activation}.",
             _feature(None),
             units=[_threshold(head.nms.score)],
-            files=[_labels(schema.AssociatedFile.AXIS_LABELS)],
+            files=[_labels(schema.AssociatedFile.AXIS_LABELS, "column")],
         ),
     }
     outputs = [described.get(tensor.name, _output(tensor.name, "", _feature(None))) for tensor in graph.outputs]
@@ -173,11 +173,11 @@ def _threshold(score: float) -> Record:
     return _unit(schema.ProcessUnitOptions.SCORE_THRESHOLD, {0: float(score)})
 
 
-def _labels(kind: int) -> Record:
+def _labels(kind: int, counted: str) -> Record:
     return Record(
         {
             schema.AssociatedFile.NAME: LABEL_FILE,
-            schema.AssociatedFile.DESCRIPTION: "Labels, one a line, the first for class 0.",
+            schema.AssociatedFile.DESCRIPTION: f"Labels, one a line, the first for {counted} 0.",
             schema.AssociatedFile.TYPE: Byte(kind),
         }
     )

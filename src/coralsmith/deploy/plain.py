@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from coralsmith.deploy.bundling import Bundle, program
-from coralsmith.deploy.deployable import DeployableModel, label_findings, order_findings
+from coralsmith.deploy.deployable import DeployableModel, label_findings, operator_findings, order_findings
 from coralsmith.deploy.record import BundleCheck
 from coralsmith.deploy.replay import Detecting, Host, Pixels
 from coralsmith.detection.detections import Detections
@@ -36,7 +36,12 @@ def make(model: DeployableModel) -> Bundle:
         BundleCheck("labels in head.json", "pass", f"{len(model.head.labels)} in all, the first is class 0"),
     )
     host = Host(NAME, LOWEST_SCORE, model.head.nms.max_detections, _opener(module, head))
-    return Bundle(files, host, checks, (*label_findings(model.head.labels, NAME), *order_findings(model)))
+    return Bundle(
+        files,
+        host,
+        checks,
+        (*label_findings(model.head.labels, NAME), *order_findings(model), *operator_findings(model)),
+    )
 
 
 def _opener(module: str, head: bytes) -> Callable[[bytes], Detecting]:

@@ -16,6 +16,7 @@ from coralsmith.deploy.bundling import Bundle, label_check, opened, program
 from coralsmith.deploy.deployable import (
     DeployableModel,
     label_findings,
+    operator_findings,
     order_findings,
     order_in_words,
     require_decoding,
@@ -134,7 +135,7 @@ def _program(model: DeployableModel) -> str:
 
 
 def _findings(model: DeployableModel) -> list[Finding]:
-    found = [*label_findings(model.head.labels, NAME), *order_findings(model)]
+    found = [*label_findings(model.head.labels, NAME), *order_findings(model), *operator_findings(model)]
     if not model.is_compiled:
         found.append(
             Finding(
