@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from coralsmith.deploy import writing
 from coralsmith.deploy.writing import MARK, write_bundle
 from coralsmith.errors import OutputError, UsageError
 
@@ -69,3 +70,37 @@ def test_a_file_in_the_way_of_a_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("here")
     with pytest.raises(OutputError, match="cannot be made"):
         write_bundle(FILES, tmp_path / "file", force=False)
+
+
+def test_what_only_the_earlier_bundle_held_is_gone_and_all_else_stays(tmp_path: Path) -> None:
+    mark = b'{"files": [{"name": "reef/labelmap.txt"}, {"name": "../outside.txt"}, {"name": "/etc/hostname"}]}'
+    folder = tmp_path / "bundle"
+    write_bundle({**FILES, MARK: mark}, folder, force=False)
+    (folder / "notes.txt").write_text("mine")
+    (tmp_path / "outside.txt").write_text("mine too")
+    write_bundle({"README.txt": b"new", "other/model.tflite": b"", MARK: b"{}"}, folder, force=False)
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+    assert present == {"README.txt", "other", "other/model.tflite", MARK, "notes.txt"}
+    assert (tmp_path / "outside.txt").exists()
+
+
+@pytest.mark.parametrize("mark", [b"no json", b"[]", b'{"files": 3}', b'{"files": [{"name": 3}]}'])
+def test_a_damaged_mark_of_an_earlier_bundle_removes_nothing(tmp_path: Path, mark: bytes) -> None:
+    write_bundle({**FILES, MARK: mark}, tmp_path / "bundle", force=False)
+    write_bundle({MARK: b"{}"}, tmp_path / "bundle", force=False)
+    assert (tmp_path / "bundle" / "README.txt").exists()
+
+
+def test_a_bundle_that_was_killed_half_written_is_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(path: Path, content: bytes) -> None:
+        if path.name == "labelmap.txt":
+            raise KeyboardInterrupt
+        path.write_bytes(content)
+
+    monkeypatch.setattr(writing, "write_atomically", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_bundle(FILES, tmp_path / "bundle", force=False)
+    monkeypatch.undo()
+    write_bundle(FILES, tmp_path / "bundle", force=False)

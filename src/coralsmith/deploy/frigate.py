@@ -212,7 +212,7 @@ def _readme(model: DeployableModel) -> str:
         "1. Copy the folder",
         f"     {name}",
         "   into Frigate's config folder, beside its config.yml. That is the folder mounted as /config;",
-        "   with the Home Assistant add-on it is addon_configs/<...>frigate. Frigate then finds",
+        "   with the Home Assistant add-on it is addon_configs/..._frigate. Frigate then finds",
         f"     {CONFIG_FOLDER}/{name}/{file}",
         f"     {CONFIG_FOLDER}/{name}/{LABEL_MAP}",
         "",
@@ -223,8 +223,8 @@ def _readme(model: DeployableModel) -> str:
         "",
         f"3. Restart Frigate. Its log must {log}.",
         "",
-        "Nothing is shown? Frigate's detector drops scores below 0.4, and by default an object must reach",
-        "0.7 once to be shown (objects: filters: <label>: threshold).",
+        "Nothing is shown? Frigate's detector drops scores below 0.4, and by default an object is shown when the",
+        "median of its scores reaches 0.7 (objects: filters: <label>: threshold).",
         "",
     ]
     if not model.is_compiled:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from coralsmith.deploy.model_file import ARCHIVE_DATE
@@ -17,6 +19,7 @@ from coralsmith.graph.writer import write_atomically
 MARK: Final = "bundle.json"
 """File of every bundle, by which its folder is known; holds the checks."""
 
+_LARGEST_MARK: Final = 1 << 20
 _READABLE: Final = 0o644 << 16
 
 
@@ -65,9 +68,26 @@ def _write_folder(files: Mapping[str, bytes], folder: Path, force: bool) -> None
             f"'{folder}' holds files that are not from coralsmith.",
             hint="Choose another folder with --out, or write into this one with --force.",
         )
-    for name, data in files.items():
+    if MARK in present:
+        _remove_earlier(folder, files)
+    for name in sorted(files, key=lambda name: name != MARK):  # the mark first: what is killed can be written over
         _make_folder((folder / name).parent)
-        write_atomically(folder / name, data)
+        write_atomically(folder / name, files[name])
+
+
+def _remove_earlier(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Remove what the earlier bundle says it holds and the new one does not: the model of another name, say."""
+    try:
+        with (folder / MARK).open("rb") as stream:
+            listed = json.loads(stream.read(_LARGEST_MARK))["files"]
+        earlier = [PurePosixPath(file["name"]) for file in listed]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    for path in earlier:
+        if str(path) not in files and not path.is_absolute() and ".." not in path.parts:
+            (folder / path).unlink(missing_ok=True)
+            with suppress(OSError):  # it holds something else
+                (folder / path).parent.rmdir()
 
 
 def _require_own_zip(target: Path, force: bool) -> None:
