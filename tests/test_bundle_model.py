@@ -273,6 +273,13 @@ class TestRefusals:
             bundled(write_model(tmp_path, head=head), photos)
         assert "--head" in refusal.value.hint
 
+    def test_a_bundle_in_the_place_of_its_own_model(self, tmp_path: Path, photos: Path) -> None:
+        model = write_model(tmp_path)
+        before = model.read_bytes()
+        with pytest.raises(UsageError, match="would be written over"):
+            bundled(model, photos, "plain", out=".", force=True)
+        assert model.read_bytes() == before
+
     def test_a_target_that_does_not_exist(self, tmp_path: Path, photos: Path) -> None:
         with pytest.raises(UsageError, match="no bundle for 'yolo'"):
             bundled(write_model(tmp_path), photos, "yolo")

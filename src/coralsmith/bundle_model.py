@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from importlib.resources import as_file, files
@@ -86,6 +86,7 @@ def bundle(
         return report
     progress.step("Write the bundle")
     contents = {**made.files, MARK: _mark(report, made.files)}
+    _require_elsewhere(source, report.output, contents)
     return replace(report, files=write_bundle(contents, report.output, force=force))
 
 
@@ -100,6 +101,16 @@ def _photos(images: PathLike | None) -> AbstractContextManager[Path]:
     if images is not None:
         return nullcontext(Path(images).expanduser())
     return as_file(files("coralsmith") / ASSETS / "images")
+
+
+def _require_elsewhere(source: Path, out: Path, names: Iterable[str]) -> None:
+    """Keep the bundle from taking the place of the model that it is made of.
+
+    Raises:
+        UsageError: It would.
+    """
+    if any(path.exists() and path.samefile(source) for path in (out, *(out / name for name in names))):
+        raise UsageError(f"'{source}' would be written over.", hint="Choose another folder with --out.")
 
 
 def _path(path: PathLike | None) -> Path | None:

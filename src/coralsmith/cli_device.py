@@ -49,10 +49,10 @@ def bundle(
     head: HeadFile = None,
     labels: LabelFile = None,
     images: Annotated[
-        Path | None, typer.Option("--images", help="Photos with objects for the check.  [default: the demo's]")
+        Path | None, typer.Option("--images", help="Photos with objects for the check; else the demo's.")
     ] = None,
     device: Annotated[
-        Literal["usb", "pci"] | None, typer.Option("--device", help="Frigate's Coral.  [default: usb]")
+        Literal["usb", "pci"] | None, typer.Option("--device", help="Frigate's Coral, usb if left out.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over what is no bundle.")] = False,
     json: Json = False,

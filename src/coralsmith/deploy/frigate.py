@@ -171,7 +171,7 @@ def _findings(model: DeployableModel) -> list[Finding]:
                 "not-compiled",
                 "warning",
                 "The model is not compiled for the Edge TPU: the bundle runs it on the CPU, far slower.",
-                f"coralsmith compile {model.name}_int8.tflite, then bundle the *_edgetpu.tflite.",
+                f"coralsmith compile {model.file_name}, then bundle the *_edgetpu.tflite.",
             )
         )
     if height != width:

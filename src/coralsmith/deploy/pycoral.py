@@ -142,7 +142,7 @@ def _findings(model: DeployableModel) -> list[Finding]:
                 "not-compiled",
                 "warning",
                 "The model is not compiled for the Edge TPU: pycoral will run it on the CPU, far slower.",
-                "Compile it (coralsmith compile), then bundle the *_edgetpu.tflite.",
+                f"coralsmith compile {model.file_name}, then bundle the *_edgetpu.tflite.",
             )
         )
     return found
