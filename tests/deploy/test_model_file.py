@@ -13,7 +13,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from coralsmith.deploy.deployable import plain_order
 from coralsmith.deploy.model_file import with_metadata
-from coralsmith.errors import UnsupportedModelError
+from coralsmith.errors import CoralsmithError, MalformedModelError, UnsupportedModelError
 from coralsmith.graph import Graph
 from coralsmith.graph.flatbuffer import Table
 from coralsmith.graph.interpreter import load_interpreter
@@ -178,6 +178,31 @@ def test_a_model_with_constants_behind_it_is_refused() -> None:
     model.buffers[number].offset = end
     with pytest.raises(UnsupportedModelError, match="behind the flatbuffer"):
         rewritten(packed(model) + data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_files_end_in_a_named_error_or_in_a_valid_model(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    content = serialize(decoding_graph())
+    for _ in range(250):
+        damaged = bytearray(content)
+        for place in random.integers(8, len(content), 3):
+            damaged[place] = random.choice([0, 1, 127, 128, 255, int(random.integers(256))])
+        try:
+            outputs = len(parse_tflite(bytes(damaged)).outputs)
+            parse_tflite(rewritten(bytes(damaged), tuple(reversed(range(outputs)))))
+        except CoralsmithError:
+            continue
+
+
+def test_an_endless_list_of_buffers_is_an_error_at_once() -> None:
+    content = bytearray(serialize(decoding_graph()))
+    model = schema.Model.GetRootAs(content, 0)
+    start = model._tab.Vector(model._tab.Offset(12))
+    content[start - 4 : start] = (1 << 30).to_bytes(4, "little")
+    with pytest.raises(MalformedModelError, match="list of buffers"):
+        rewritten(bytes(content))
 
 
 def packed(model: schema.ModelT) -> bytes:

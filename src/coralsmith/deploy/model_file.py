@@ -17,9 +17,9 @@ import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
 from coralsmith.deploy.metadata_schema import ENTRY
-from coralsmith.errors import UnsupportedModelError
+from coralsmith.errors import MalformedModelError, UnsupportedModelError
 from coralsmith.graph import Graph
-from coralsmith.graph.reader import parse_tflite
+from coralsmith.graph.reader import MAX_TABLES, parse_tflite
 from coralsmith.graph.schema import FILE_IDENTIFIER
 
 ARCHIVE_DATE: Final = (1980, 1, 1, 0, 0, 0)
@@ -27,6 +27,7 @@ ARCHIVE_DATE: Final = (1980, 1, 1, 0, 0, 0)
 
 _ALIGNMENT: Final = 64  # what stood on such a boundary still does
 _ROOM: Final = 4096
+_DAMAGE: Final = (struct.error, IndexError, ValueError, TypeError, OverflowError, AssertionError)
 _FIELDS: Final = {
     name: 4 + 2 * number
     for number, name in enumerate(
@@ -54,6 +55,7 @@ def with_metadata(
 
     Raises:
         UnsupportedModelError: Constants stand behind the flatbuffer, where they are known by absolute position.
+        MalformedModelError: The file is damaged.
     """
     graph = parse_tflite(content)
     if graph.facts.external_constants:
@@ -63,9 +65,14 @@ def with_metadata(
         )
     body = bytearray(_without_archive(content))
     body += bytes(-len(body) % _ALIGNMENT)
-    if output_order is not None:
-        _reorder_outputs(body, output_order)
-    whole = _with_root(body, metadata)
+    try:
+        if output_order is not None:
+            _reorder_outputs(body, output_order)
+        whole = _with_root(body, metadata)
+    except _DAMAGE as error:
+        raise MalformedModelError(
+            "The model is damaged where nothing has looked so far: its list of buffers."
+        ) from error
     _require_same(graph, parse_tflite(whole), output_order)
     return _with_archive(whole, files)
 
@@ -109,6 +116,8 @@ def _with_root(body: bytearray, metadata: bytes) -> bytes:
         """A position in the body as the builder counts: from the end."""
         return len(body) - position
 
+    if model.BuffersLength() > MAX_TABLES:
+        raise ValueError(f"{model.BuffersLength()} buffers")
     buffers = [old(model.Buffers(number)._tab.Pos) for number in range(model.BuffersLength())]
     entries = [
         old(entry._tab.Pos)
