@@ -223,8 +223,8 @@ def _readme(model: DeployableModel) -> str:
         "",
         f"3. Restart Frigate. Its log must {log}.",
         "",
-        "Nothing is shown? Frigate's detector drops scores below 0.4, and by default an object is shown when the",
-        "median of its scores reaches 0.7 (objects: filters: <label>: threshold).",
+        "Nothing is shown? Frigate's detector drops scores below 0.4, and by default an object is shown",
+        "when the median of its scores reaches 0.7 (objects: filters: <label>: threshold).",
         "",
     ]
     if not model.is_compiled:
