@@ -127,7 +127,7 @@ def main() -> None:
     rows = []
     for source in sources(shared, work):
         if source.family in wanted:
-            rows.append(measure(source, seen[source.family], work))
+            rows.append(_kept(source, seen[source.family], work, arguments.again))
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     print_table(
         f"The same detections from every format ({PICTURES} photos, score >= {NMS.score}, IoU >= {SAME_BOX})",
@@ -148,6 +148,15 @@ def main() -> None:
     )
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "detections.json").write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+
+
+def _kept(source: Source, seen: Seen, work: Path, again: bool) -> dict[str, Any]:
+    """A row, measured or taken from an earlier run that was stopped."""
+    path = work / f"{source.family} {source.name.replace('/', ' ')}.json"
+    if again or not path.is_file():
+        path.write_text(json.dumps(measure(source, seen, work)))
+    row: dict[str, Any] = json.loads(path.read_text())
+    return row
 
 
 def measure(source: Source, seen: Seen, work: Path) -> dict[str, Any]:
@@ -244,6 +253,7 @@ def _run(module: str, *arguments: object) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.importers.detections", description=__doc__)
     parser.add_argument("--only", choices=["cells", "coco", "faces"], help="one network alone")
+    parser.add_argument("--again", action="store_true", help="measure rows of an earlier, stopped run again")
     parser.add_argument("--shared", type=Path, default=REPOSITORY.parent / "shared", help="models and data")
     parser.add_argument("--work", type=Path, default=RESULTS / "detections", help="scratch folder, kept")
     return parser.parse_args()

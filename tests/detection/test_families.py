@@ -54,6 +54,11 @@ FAMILY = {
         "qfgaohao",
         ScoreSpec("none", 0),
     ),
+    "Keras, no variances": (
+        Convention(SOURCE, BoxCoder("yxhw", (1.0, 1.0, 1.0, 1.0))),
+        "ssd_anchor_generator",
+        ScoreSpec("sigmoid"),
+    ),
     "Keras, all maps alike, x before y": (
         Convention(UNREDUCED, BoxCoder("xywh")),
         "ssd_anchor_generator",
@@ -117,7 +122,7 @@ def test_a_keras_ssd_that_puts_out_its_anchors_needs_no_recognition(
 
 UNPUBLISHED: dict[str, Callable[[], Convention]] = {
     "scales 0.1 to 0.7": lambda: Convention(ssd_anchors(SIZES, IMAGE, min_scale=0.1, max_scale=0.7)),
-    "no variances": lambda: Convention(SOURCE, BoxCoder("yxhw", (1.0, 1.0, 1.0, 1.0))),
+    "other variances": lambda: Convention(SOURCE, BoxCoder("yxhw", (5.0, 5.0, 5.0, 5.0))),
     "a pyramid of other base boxes": lambda: Convention(
         multiscale_anchors(SIZES, IMAGE, min_level=4, anchor_scale=2.0)
     ),

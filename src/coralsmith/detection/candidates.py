@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
@@ -37,6 +38,7 @@ _RATIOS: Final = MappingProxyType(
 """Aspect ratios: exact, as published configs write them, in the order of the API's default, the first three."""
 
 _API_NAMES: Final = ("BoxPredictor", "BoxEncodingPredictor", "MultipleGridAnchorGenerator")
+_NO_VARIANCES: Final = (1.0, 1.0, 1.0, 1.0)
 _PYRAMID_RATIOS: Final = (1.0, 2.0, 0.5)
 
 
@@ -60,8 +62,8 @@ class HeadCandidate:
 def candidates(graph: Graph) -> list[HeadCandidate]:
     """Every published anchor set with as many anchors on each feature map as the graph, likeliest first.
 
-    Behind all of them follow the same sets with the box columns in the other order: nets of one's own often take
-    the anchors of a published family and write their boxes as they like.
+    Behind all of them follow the same sets with the box columns in the other order and without variances: nets of
+    one's own often take the anchors of a published family and write their boxes as they like.
 
     Raises:
         DetectionHeadError: The outputs are no detection head, or no known generator fits their feature maps.
@@ -80,14 +82,22 @@ def candidates(graph: Graph) -> list[HeadCandidate]:
         raise DetectionHeadError(
             f"No known anchor generator makes anchors for the maps {maps}.", hint=ASK_FOR_HEAD
         )
-    return [*found, *map(_in_other_order, found)]
+    return [*found, *(other for candidate in found for other in _written_otherwise(candidate))]
 
 
-def _in_other_order(candidate: HeadCandidate) -> HeadCandidate:
-    order: BoxOrder = "xywh" if candidate.box_coder.order == "yxhw" else "yxhw"
-    y, x, h, w = candidate.box_coder.scales
-    words = f"{candidate.convention}, but boxes as {', '.join(order)}"
-    return replace(candidate, convention=words, box_coder=BoxCoder(order, (x, y, w, h)))
+def _written_otherwise(candidate: HeadCandidate) -> Iterator[HeadCandidate]:
+    """The same anchors with the columns in the other order, without variances, and both."""
+    own = candidate.box_coder
+    y, x, h, w = own.scales
+    other: BoxOrder = "xywh" if own.order == "yxhw" else "yxhw"
+    forms = {
+        f"boxes as {', '.join(other)}": BoxCoder(other, (x, y, w, h)),
+        "no variances": BoxCoder(own.order, _NO_VARIANCES),
+        f"boxes as {', '.join(other)} and no variances": BoxCoder(other, _NO_VARIANCES),
+    }
+    for words, coder in forms.items():
+        if coder.scales != own.scales or coder.order != own.order:
+            yield replace(candidate, convention=f"{candidate.convention}, but {words}", box_coder=coder)
 
 
 def _ssd(layout: HeadLayout, image: Size, from_api: bool) -> list[HeadCandidate]:
@@ -142,7 +152,7 @@ def _retinanet(layout: HeadLayout, image: Size) -> list[HeadCandidate]:
         HeadCandidate(
             f"RetinaNet of TensorFlow's Model Garden, level {level} up, anchor size {size:g}, {octave} scales",
             retinanet_anchors(layout.sizes, image, min_level=level, anchor_size=size, scales=octave),
-            BoxCoder("yxhw", (1.0, 1.0, 1.0, 1.0)),
+            BoxCoder("yxhw", _NO_VARIANCES),
         )
         for size in (3.0, 4.0)
     ]
