@@ -34,6 +34,7 @@ class TensorFlowSource:
         function: Concrete function from one image batch of fixed shape to a list of outputs.
         outputs: Meaningful names of these outputs, in order, each once.
         run: What the source itself computes for pictures; the flag says that it wants pixels from 0 to 255.
+        model: What must live as long as the function does.
         source_names: What the source calls the outputs, where that is something else.
         versions: Versions of the libraries that read it.
         notes: One sentence each.
@@ -43,6 +44,7 @@ class TensorFlowSource:
     function: Any
     outputs: tuple[str, ...]
     run: Callable[[Sequence[Picture], bool], Samples]
+    model: Any = None
     source_names: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -71,7 +73,8 @@ def source_from(
         runs = [[np.asarray(tensor) for tensor in function(tf.constant(image))] for image in inputs]
         return Samples(inputs, {name: np.stack(values) for name, *values in zip(names, *runs, strict=True)})
 
-    return TensorFlowSource(function, names, run, **facts)
+    # TensorFlow's functions refer to their variables weakly: `call` holds the model, as long as this does.
+    return TensorFlowSource(function, names, run, model=call, **facts)
 
 
 @dataclass(frozen=True)
