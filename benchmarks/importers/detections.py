@@ -68,10 +68,11 @@ class Source:
     choices: tuple[tuple[str, str], ...] = ()
 
 
-def families(shared: Path) -> dict[str, Family]:
+def families(shared: Path, work: Path) -> dict[str, Family]:
     models, data = shared / "models", shared / "data"
     found = [
         Family("cells", models / "bccd_ssdlite/bccd_ssdlite.keras", (data / "bccd/JPEGImages",), (300, 300)),
+        Family("cells-fp16", work / "cells_half.tflite", (data / "bccd/JPEGImages",), (300, 300)),
         Family(
             "coco",
             models / "coco_ssdlite_mobilenet_v2/coco_ssdlite_frozen.pb",
@@ -96,13 +97,14 @@ def sources(shared: Path, work: Path) -> Iterator[Source]:
         _run("benchmarks.importers.tensorflow_sources", keras, work)
     if not (work / "cells.pth").is_file():
         _run("tests.importers.torch.make_sources", work, "cells")
+    np.save(work / "cells_anchors.npy", np.load(keras.parent / "anchors.npy"))
     for name in ("float", "half"):
         _model_maker(work / f"cells_{name}.tflite", work / f"cells_model_maker_{name}.tflite", keras.parent)
     yield Source("cells", "Keras .keras", keras)
     yield Source("cells", "SavedModel", work / "cells_saved_model")
     yield Source("cells", ".tflite, float", models / "bccd_ssdlite/bccd_ssdlite_float.tflite")
     yield Source("cells", ".tflite, Model Maker, float", work / "cells_model_maker_float.tflite")
-    yield Source("cells", ".tflite, Model Maker, fp16", work / "cells_model_maker_half.tflite")
+    yield Source("cells-fp16", ".tflite, Model Maker, fp16", work / "cells_model_maker_half.tflite")
     yield Source("cells", ".onnx, dynamo exporter", work / "cells_dynamo.onnx")
     yield Source("cells", ".onnx, TorchScript exporter", work / "cells_script.onnx")
     yield Source("cells", "PyTorch .pt2", work / "cells.pt2")
@@ -112,7 +114,7 @@ def sources(shared: Path, work: Path) -> Iterator[Source]:
     yield Source("faces", ".onnx that decodes itself", faces / "version-RFB-320.onnx")
     yield Source("faces", ".onnx with raw heads", faces / "version-RFB-320_without_postprocessing.onnx")
     yield Source("faces", ".tflite with raw heads", faces / "version-RFB-320_without_postprocessing.tflite")
-    faces_factory = ("factory", "tests.importers.torch.ultralight:UltraLight"), ("input_size", "240x320")
+    faces_factory = ("factory", "tests.importers.torch.ultralight:FaceDetector"), ("input_size", "240x320")
     yield Source("faces", "PyTorch .pth with a factory", faces / "version-RFB-320.pth", faces_factory)
 
 
@@ -122,10 +124,12 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     pipeline.VERIFICATION_IMAGES = samples.MAX_SAMPLES = PICTURES  # type: ignore[misc]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
-    wanted = [name for name in families(shared) if arguments.only in (None, name)]
-    seen = {name: look(families(shared)[name], work) for name in wanted}
+    all_sources = list(sources(shared, work))
+    known = families(shared, work)
+    wanted = [name for name in known if arguments.only in (None, name)]
+    seen = {name: look(known[name], work) for name in wanted}
     rows = []
-    for source in sources(shared, work):
+    for source in all_sources:
         if source.family in wanted:
             rows.append(_kept(source, seen[source.family], work, arguments.again))
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
@@ -252,7 +256,7 @@ def _run(module: str, *arguments: object) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.importers.detections", description=__doc__)
-    parser.add_argument("--only", choices=["cells", "coco", "faces"], help="one network alone")
+    parser.add_argument("--only", choices=["cells", "cells-fp16", "coco", "faces"], help="one network alone")
     parser.add_argument("--again", action="store_true", help="measure rows of an earlier, stopped run again")
     parser.add_argument("--shared", type=Path, default=REPOSITORY.parent / "shared", help="models and data")
     parser.add_argument("--work", type=Path, default=RESULTS / "detections", help="scratch folder, kept")

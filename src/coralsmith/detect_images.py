@@ -17,6 +17,7 @@ from coralsmith.errors import DetectionHeadError, ImageDataError, OutputError
 from coralsmith.graph.reader import read_tflite
 from coralsmith.graph.static import make_static
 from coralsmith.graph.writer import write_atomically
+from coralsmith.importers.metadata_head import told_by_metadata
 from coralsmith.progress import Progress, track
 from coralsmith.report.document import DetectionRecord
 from coralsmith.runtime.detector import Detector
@@ -33,8 +34,9 @@ def detect_images(
     """See `coralsmith.detect`. Images that cannot be read are told to `progress` and left out."""
     graph = read_tflite(model)
     make_static(graph)
+    told = told_by_metadata(graph, model.read_bytes(), [tensor.name for tensor in graph.outputs])
     try:
-        head = choose_head(graph, model, head_file=head_file)
+        head = choose_head(graph, model, carried=told.head, head_file=head_file, hints=told.hints)
     except DetectionHeadError as error:
         hint = f"`coralsmith head {model} --images DIR -o head.json` finds it; give it with --head."
         hint = hint if head_file is None else error.hint

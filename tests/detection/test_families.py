@@ -19,16 +19,20 @@ from tests.detection.respelled import (
     with_background,
 )
 
+from coralsmith.comparison import check_operator
 from coralsmith.detection.anchors import CONFIG_RATIOS, default_boxes, multiscale_anchors, ssd_anchors
+from coralsmith.detection.box_order import in_operator_order
 from coralsmith.detection.decode import decode_boxes
 from coralsmith.detection.head import BoxCoder, DetectionHead, ScoreSpec
 from coralsmith.detection.pixel_priors import FAMILIES
+from coralsmith.detection.postprocess_op import append_score_activation, attach_postprocess_op
 from coralsmith.detection.raw_outputs import raw_outputs
 from coralsmith.detection.recognition import recognise
 from coralsmith.errors import DetectionHeadError
 from coralsmith.graph import Graph
 from coralsmith.graph.writer import serialize
 from coralsmith.importers import import_model
+from coralsmith.runtime.detector import Detector
 
 pytestmark = pytest.mark.slow
 
@@ -150,3 +154,28 @@ def test_an_untrained_detector_is_a_question(bccd_graph: Graph, bccd_images: lis
             op.inputs[1] = weights.constant(weights.name, noise.normal(0, 0.05, weights.shape).astype(np.float32))
     with pytest.raises(DetectionHeadError):
         recognise(graph, bccd_images[:4])
+
+
+@pytest.mark.parametrize(
+    "convention",
+    [
+        Convention(SOURCE),
+        Convention(SOURCE, BoxCoder("xywh"), *softmax_with_background()),
+        Convention(SOURCE, BoxCoder("yxhw", (1.0, 1.0, 1.0, 1.0)), *with_background()),
+    ],
+    ids=["sigmoid", "softmax with background, x before y", "background, no variances"],
+)
+def test_the_operator_finds_what_decoding_finds(
+    convention: Convention, bccd_graph: Graph, bccd_images: list[np.ndarray]
+) -> None:
+    graph = respelled(bccd_graph, convention)
+    head = recognise(graph, bccd_images[:4])
+    raw, raw_head = append_score_activation(*in_operator_order(graph, head))
+    final = attach_postprocess_op(raw, raw_head)
+    assert [tensor.shape for tensor in final.outputs] == [(1, 100, 4), (1, 100), (1, 100), (1,)]
+    assert check_operator(raw, final, raw_head, bccd_images[:4]) == []
+    decoded_here = Detector(graph, head, per_class=False).detect_resized(bccd_images[0])
+    by_operator = Detector(final, raw_head).detect_resized(bccd_images[0])
+    assert by_operator.class_ids.tolist() == decoded_here.class_ids.tolist()
+    np.testing.assert_allclose(by_operator.scores, decoded_here.scores, atol=1e-5)
+    np.testing.assert_allclose(by_operator.boxes, decoded_here.boxes, atol=1e-4)

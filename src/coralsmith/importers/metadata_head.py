@@ -45,7 +45,7 @@ def told_by_metadata(graph: Graph, content: bytes, outputs: Sequence[str]) -> To
         metadata = read_metadata(content)
     except MalformedModelError as error:
         return ToldHead(findings=(_unusable(error.message),))
-    if metadata is None:
+    if metadata is None or len(graph.inputs) != 1:
         return ToldHead()
     findings = (_calibrated(),) if metadata.calibrated else ()
     hints = HeadHints(metadata.labels, _input(graph, metadata))
