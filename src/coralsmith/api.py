@@ -41,6 +41,8 @@ def convert(
     recipe: PathLike | None = None,
     head: PathLike | None = None,
     labels: PathLike | None = None,
+    dataset: PathLike | None = None,
+    split: str | None = None,
     resume: bool = True,
     force: bool = False,
     progress: Progress = SILENT,
@@ -56,6 +58,8 @@ def convert(
         recipe: YAML file with fields of `coralsmith.recipe.Recipe`.
         head: Head file (`head.json`) where the model's own head is not to be used.
         labels: Label file.
+        dataset: Labelled images (COCO, Pascal VOC, YOLO) to measure accuracy on; never calibrated with.
+        split: Which of them; by default "test", else "val", else all.
         resume: Reuse the results of an earlier run into the same folder.
         force: Write into a folder that holds other files, and reuse nothing.
         progress: Told about every step.
@@ -74,6 +78,8 @@ def convert(
         out=None if out is None else _path(out),
         head=None if head is None else _path(head),
         labels=None if labels is None else _path(labels),
+        dataset=None if dataset is None else _path(dataset),
+        split=split,
         resume=resume,
         force=force,
     )

@@ -6,24 +6,19 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from coralsmith import __version__
 from coralsmith.detection.head import DetectionHead
 from coralsmith.detection.hints import HeadHints
 from coralsmith.findings import Finding
-from coralsmith.graph import Graph
+from coralsmith.gate import PLAIN, Rung, Task
 from coralsmith.graph.reader import parse_tflite
 from coralsmith.graph.writer import serialize_for_interpreter
 from coralsmith.importers.imported import Imported, SourceInfo, Verification
-from coralsmith.model_input import NormalisedImages
 from coralsmith.quantization.quantizer import Quantized
 from coralsmith.recipe import Recipe
 from coralsmith.report.plain import to_document, to_json
 from coralsmith.stages import StageCache, digest, file_digest
-
-if TYPE_CHECKING:
-    from coralsmith.quantization.options import QuantizationOptions
 
 
 @dataclass(frozen=True)
@@ -47,11 +42,13 @@ def import_key(source_sha256: str, sample_images: list[Path], recipe: Recipe) ->
     return digest(__version__, source_sha256, [file_digest(path) for path in sample_images], *choices)
 
 
-def quantization_key(graph: Graph, inputs: NormalisedImages, options: QuantizationOptions) -> str:
-    """What the quantization depends on."""
-    hashes = [file_digest(path) for path in inputs.images.paths]
-    content = serialize_for_interpreter(graph)[0]
-    return digest(__version__, content, hashes, inputs.images.size, asdict(inputs.spec), asdict(options))
+def quantization_key(task: Task, rung: Rung) -> str:
+    """What the quantization depends on: the model, the images, and the choices that the rung looks at."""
+    images = task.inputs.images
+    hashes = [file_digest(path) for path in images.paths]
+    content = serialize_for_interpreter(task.graph)[0]
+    choices = asdict(task.options) if rung.name == PLAIN.name else task.recipe.model_dump()
+    return digest(__version__, rung.name, content, hashes, images.size, asdict(task.inputs.spec), choices)
 
 
 def cached_import(cache: StageCache, key: str, compute: Callable[[], Imported]) -> tuple[Imported, bool]:
@@ -77,20 +74,21 @@ def _read_import(files: dict[str, bytes]) -> Imported:
     return Imported(graph, head, record.source, record.findings, record.verification, record.hints)
 
 
-def cached_quantization(cache: StageCache, key: str, compute: Callable[[], Quantized]) -> tuple[Quantized, bool]:
-    """The quantized model, and whether it came from the cache."""
+def cached_quantization(cache: StageCache, task: Task, rung: Rung) -> tuple[Quantized, bool]:
+    """The model quantized in one way, and whether it came from the cache."""
     from pydantic import TypeAdapter
 
     from coralsmith.quantization.ranges import Range
 
-    files = cache.load("quantize", key)
+    stage, key = f"quantize_{rung.name}", quantization_key(task, rung)
+    files = cache.load(stage, key)
     if files is not None:
         record = TypeAdapter(_QuantizationRecord).validate_json(files["quantization.json"])
         ranges = {name: Range(*bounds) for name, bounds in record.ranges.items()}
         graph = parse_tflite(files["int8.tflite"], "the cached model")
         source = parse_tflite(files["source.tflite"], "the cached float model")
         return Quantized(graph, source, record.images, ranges, record.findings), True
-    quantized = compute()
+    quantized = rung.quantize(task)
     bounds = {name: (span.low, span.high) for name, span in quantized.ranges.items()}
     document = to_document(_QuantizationRecord(quantized.images, bounds, quantized.findings))
     content = {
@@ -98,5 +96,5 @@ def cached_quantization(cache: StageCache, key: str, compute: Callable[[], Quant
         "source.tflite": serialize_for_interpreter(quantized.source)[0],
         "quantization.json": to_json(document).encode(),
     }
-    cache.store("quantize", key, content)
+    cache.store(stage, key, content)
     return quantized, False

@@ -15,6 +15,7 @@ from coralsmith.cli_compiler import add_commands as add_compiler_commands
 from coralsmith.cli_device import add_commands as add_device_commands
 from coralsmith.cli_options import (
     BiasCorrection,
+    DataSet,
     DetectionRanges,
     Equalization,
     Factory,
@@ -33,6 +34,7 @@ from coralsmith.cli_options import (
     Rounding,
     Samples,
     Seed,
+    Split,
     Trust,
     Verbose,
     Weights,
@@ -103,6 +105,18 @@ def convert(
         str | None,
         typer.Option("--compiler", help="auto, none, a path, docker:IMAGE or ssh:HOST.  [default: auto]"),
     ] = None,
+    dataset: DataSet = None,
+    split: Split = None,
+    max_ap_drop: Annotated[
+        float | None,
+        typer.Option("--max-ap-drop", help="Largest loss of AP on --dataset; dearer ways are tried until met."),
+    ] = None,
+    strict: Annotated[
+        bool | None, typer.Option("--strict", help="The loss's whole 95 % interval must be inside.")
+    ] = None,
+    explain: Annotated[
+        bool | None, typer.Option("--explain", help="Find each layer's share of the error of int8.")
+    ] = None,
     trust: Annotated[
         bool | None, typer.Option("--trust", help="Run code that the model file brings along.")
     ] = None,
@@ -128,9 +142,14 @@ def convert(
             recipe=recipe,
             head=head,
             labels=labels,
+            dataset=dataset,
+            split=split,
             resume=resume,
             force=force,
             progress=progress,
+            max_ap_drop=max_ap_drop,
+            strict=strict,
+            explain=explain,
             io=io,
             postprocess=postprocess,
             weights=weights,

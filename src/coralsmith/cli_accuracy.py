@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from coralsmith.cli_options import (
+    DataSet,
     Factory,
     HeadFile,
     InputSize,
     Json,
     LabelFile,
     Quiet,
+    Split,
     Trust,
     Verbose,
     print_json,
@@ -28,12 +30,8 @@ def add_commands(app: typer.Typer) -> None:
 
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A model in any source format, float or int8.")],
-    dataset: Annotated[
-        Path | None, typer.Option("--dataset", help="Folder of COCO, Pascal VOC or YOLO data.")
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option("--split", help="Which images.  [default: test, else val, else all]")
-    ] = None,
+    dataset: DataSet = None,
+    split: Split = None,
     against: Annotated[
         list[Path] | None,
         typer.Option("--against", help="Another model to compare with; several, the reference first."),

@@ -42,6 +42,10 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show infos too, 
 Images = Annotated[Path | None, typer.Option("--images", help="Folder of typical photos; no labels needed.")]
 HeadFile = Annotated[Path | None, typer.Option("--head", help="head.json to use instead of the model's own.")]
 LabelFile = Annotated[Path | None, typer.Option("--labels", help="Label file; one label a line.")]
+DataSet = Annotated[Path | None, typer.Option("--dataset", help="Folder of COCO, Pascal VOC or YOLO data.")]
+Split = Annotated[
+    str | None, typer.Option("--split", help="Which of its images.  [default: test, else val, else all]")
+]
 RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="YAML file with any of these choices.")]
 InputType = Annotated[
     Literal["uint8", "int8", "float"] | None, typer.Option("--io", help="Input type.  [default: uint8]")

@@ -112,7 +112,7 @@ def evaluate(
     subject_entry, reference = named[-1], named[0] if references else None
     if reference is not None:
         subject_entry = set_against(subject_entry, reference, resamples=resamples, seed=seed)
-    notes += _noticed(subject_entry, labelled)
+    notes += noticed_in(subject_entry, labelled)
     rows = tuple(entry.row() for entry in entries)
     return _report(str(dataset or images), split, decoding, subject_entry, reference, rows, notes)
 
@@ -207,7 +207,7 @@ def _load_data(
     return [AnnotatedImage(path, None, *nothing) for path in paths]
 
 
-def _noticed(entry: Entry, dataset: Dataset | None) -> list[Finding]:
+def noticed_in(entry: Entry, dataset: Dataset | None) -> list[Finding]:
     """What the data set's rules left out, and what the detections say about the labels."""
     if entry.evaluation is None or dataset is None:
         return entry.contender.seen.findings

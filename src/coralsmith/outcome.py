@@ -9,12 +9,13 @@ from typing import Final
 import numpy as np
 
 from coralsmith import __version__
-from coralsmith.compiler.locate import manual_command
+from coralsmith.compiler.locate import COMPILER_UNUSABLE, manual_command
 from coralsmith.compiler.run import Compilation
 from coralsmith.detection.head import DetectionHead, InputSpec
-from coralsmith.findings import gravest_first
+from coralsmith.findings import Finding, gravest_first
+from coralsmith.gate import EXCEEDED
 from coralsmith.graph import Graph
-from coralsmith.pipeline import COMPILER_UNUSABLE, Conversion
+from coralsmith.pipeline import VERIFICATION_IMAGES, Conversion
 from coralsmith.report.document import (
     CompilerRecord,
     ConversionReport,
@@ -26,6 +27,12 @@ from coralsmith.report.document import (
     SourceRecord,
     TensorScale,
     Verdict,
+)
+from coralsmith.report.explanation import (
+    AttributionRecord,
+    ClassErrorRecord,
+    ExplanationRecord,
+    LayerShareRecord,
 )
 
 NOT_COMPILED: Final = "int8 model ready, not compiled"
@@ -45,9 +52,11 @@ def build_report(run: Conversion) -> ConversionReport:
         verification=None if run.imported.verification is None else run.imported.verification.to_json(),
         repairs=_repairs(run),
         quantization=_quantization(run),
+        explanation=_explanation(run),
         check=run.check.document(),
         compiler=_compiler(run.compilation),
         agreement=None if comparison is None else comparison.agreement,
+        accuracy=run.accuracy.record,
         samples=() if comparison is None else comparison.samples,
         stages=tuple(run.watch.records),
         files=tuple(run.folder.files),
@@ -59,10 +68,9 @@ def verdict(run: Conversion) -> Verdict:
     """What the user got, and the next step."""
     errors = [finding for finding in run.findings if finding.severity == "error"]
     if errors:
-        refused = run.compilation is not None
         return Verdict(
             "blocked",
-            "The compiler did not accept the model" if refused else "The Edge TPU compiler would refuse the model",
+            _blocked(errors[0], run),
             f"{errors[0].reason} ({len(errors)} in all.)" if len(errors) > 1 else errors[0].reason,
             errors[0].fix,
         )
@@ -82,6 +90,14 @@ def verdict(run: Conversion) -> Verdict:
         "Compile it on a machine that has the compiler (x86-64 Linux):",
         manual_command(run.int8_path),
     )
+
+
+def _blocked(error: Finding, run: Conversion) -> str:
+    if error.rule == EXCEEDED:
+        return "int8 loses more accuracy than allowed; the model is written all the same"
+    if run.compilation is not None:
+        return "The compiler did not accept the model"
+    return "The Edge TPU compiler would refuse the model"
 
 
 def _compiled(compilation: Compilation) -> Verdict:
@@ -166,6 +182,30 @@ def _quantization(run: Conversion) -> QuantizationRecord:
         if fidelity is None
         else tuple(LayerFidelity(op.name, op.kind, total.sqnr_db) for op, total in fidelity.layers),
         tensors=_tensor_scales(run.final, run),
+    )
+
+
+def _explanation(run: Conversion) -> ExplanationRecord | None:
+    found, shares = run.explanation, run.attribution
+    if found is None:
+        return None
+    labels = run.head.labels if run.head is not None else ()
+    return ExplanationRecord(
+        VERIFICATION_IMAGES if run.images is None else min(VERIFICATION_IMAGES, len(run.images)),
+        found.anchors,
+        found.coordinates,
+        tuple(
+            ClassErrorRecord(labels[error.class_id], error.anchors, error.shift, error.mean)
+            for error in found.classes
+        ),
+        found.tensors,
+        None
+        if shares is None
+        else AttributionRecord(
+            shares.images,
+            shares.explained(),
+            tuple(LayerShareRecord(op.name, op.kind, share) for op, share in shares.shares()),
+        ),
     )
 
 

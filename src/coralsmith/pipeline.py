@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coralsmith.cached_stages import cached_import, cached_quantization, import_key, quantization_key
+from coralsmith.cached_stages import cached_import, cached_quantization, import_key
 from coralsmith.comparison import Comparison, check_operator, compare_detections
 from coralsmith.compat.check import check_graph
 from coralsmith.compat.report import CheckReport
 from coralsmith.compiler.cache import default_cache_folder
-from coralsmith.compiler.locate import find_compiler
+from coralsmith.compiler.locate import reachable_compiler
 from coralsmith.compiler.options import CompilerOptions
-from coralsmith.compiler.place import Compiler
 from coralsmith.compiler.proof import prove_origin
 from coralsmith.compiler.run import Compilation, compile_model
+from coralsmith.conversion_accuracy import ConversionAccuracy
 from coralsmith.detection.box_order import in_operator_order
 from coralsmith.detection.feeding import model_input
 from coralsmith.detection.head import DetectionHead, InputSpec
-from coralsmith.detection.head_choice import HEAD_FILE, choose_head, with_plain_names
+from coralsmith.detection.head_choice import HEAD_FILE, NO_HEAD, choose_head, with_plain_names
 from coralsmith.detection.images import ImageFolder, find_images, readable_sample, sample
 from coralsmith.detection.input_convention import conventional_input
 from coralsmith.detection.labels import write_labels
@@ -34,8 +34,9 @@ from coralsmith.detection.postprocess_op import (
     find_postprocess_op,
 )
 from coralsmith.detection.preprocess import resize_image
-from coralsmith.errors import CompilerError, DetectionHeadError, UsageError
+from coralsmith.errors import DetectionHeadError, UsageError
 from coralsmith.findings import Finding, has_errors
+from coralsmith.gate import PLAIN, Rung, Task
 from coralsmith.graph import Array, Graph
 from coralsmith.graph.reader import parse_tflite
 from coralsmith.graph.writer import serialize
@@ -43,12 +44,14 @@ from coralsmith.head_of_model import RECOGNITION_IMAGES, check_given_head
 from coralsmith.importers import import_model
 from coralsmith.importers.imported import Imported
 from coralsmith.importers.source_files import resolve_source, source_digest
-from coralsmith.model_input import NormalisedImages, image_size, quantization_options
+from coralsmith.model_input import NormalisedImages, image_size
 from coralsmith.output_folder import REPORT_FILE, OutputFolder
 from coralsmith.progress import SILENT, Progress
+from coralsmith.quantization.attribution import Attribution, attribute_error
 from coralsmith.quantization.boundary import set_output_type
+from coralsmith.quantization.explanation import Explanation, explain
 from coralsmith.quantization.fidelity import Fidelity, measure_fidelity
-from coralsmith.quantization.quantizer import Quantized, quantize_graph
+from coralsmith.quantization.quantizer import Quantized
 from coralsmith.quantization.ranges import Range
 from coralsmith.recipe import Recipe
 from coralsmith.repair.driver import RepairResult, repair
@@ -56,7 +59,6 @@ from coralsmith.stages import Stopwatch
 
 PROBABILITY_SLACK: Final = 0.01
 LABEL_FILE: Final = "labels.txt"
-COMPILER_UNUSABLE: Final = "compiler-unusable"
 VERIFICATION_IMAGES: Final = 4
 AGREEMENT_IMAGES: Final = 24
 SHOWN_IMAGES: Final = 6
@@ -73,6 +75,8 @@ class Job:
         out: Output folder; by default ``<name>-edgetpu`` in the current folder.
         head: Head file, where the model's own head is not to be used.
         labels: Label file.
+        dataset: Labelled images to measure accuracy on.
+        split: Which of them; see `load_dataset`.
         resume: Reuse results of an earlier run into the same folder.
         force: Write into a folder that holds other files, and reuse nothing.
     """
@@ -83,6 +87,8 @@ class Job:
     out: Path | None = None
     head: Path | None = None
     labels: Path | None = None
+    dataset: Path | None = None
+    split: str | None = None
     resume: bool = True
     force: bool = False
 
@@ -107,7 +113,8 @@ class Conversion:
         self.recipe = job.recipe
         self.progress = progress
         self.watch = Stopwatch(progress)
-        self.compiler, unusable = _reachable_compiler(job.recipe.compiler)
+        self.accuracy = ConversionAccuracy(job.dataset, job.split, job.recipe, job.name, progress)
+        self.compiler, unusable = reachable_compiler(job.recipe.compiler)
         self.paths = [] if job.images is None else find_images(job.images)
         self.folder = OutputFolder(job.out or Path(f"{job.name}-edgetpu"), force=job.force, resume=job.resume)
         self.findings: list[Finding] = [] if unusable is None else [unusable]
@@ -115,6 +122,8 @@ class Conversion:
         self.images: ImageFolder | None = None
         self.quantized: Quantized | None = None
         self.fidelity: Fidelity | None = None
+        self.explanation: Explanation | None = None
+        self.attribution: Attribution | None = None
         self.comparison: Comparison | None = None
         self.compilation: Compilation | None = None
 
@@ -130,10 +139,15 @@ class Conversion:
             self.folder.remove_if_unused()
 
     def _walk(self) -> None:
+        if self.accuracy.is_wanted:
+            with self.watch.stage("Read the labelled images"):
+                self.paths, findings = self.accuracy.set_apart(self.paths)
+                self.findings += findings
         with self.watch.stage("Read the model"):
             self._import()
         with self.watch.stage("Understand the detection head"):
             self._choose_head()
+            self.accuracy.require_measurable(self.imported, self.head)
         with self.watch.stage("Repair for the Edge TPU"):
             self._repair()
         with self.watch.stage("Quantize to int8", len(self.images.paths) if self.images else None):
@@ -142,6 +156,13 @@ class Conversion:
             self._check()
         with self.watch.stage("Compare int8 with float", self._comparison_steps()):
             self._compare()
+        if self.recipe.explain and self.quantized is not None:
+            source = self.quantized.source
+            with self.watch.stage("Explain the error of int8", len(source.ops)):
+                self.attribution = attribute_error(source, self.final, self._pairs(), self.progress)
+        if self.accuracy.is_wanted and self.head is not None:
+            with self.watch.stage("Measure accuracy"):
+                self.findings += self.accuracy.measure(self.final, self.float_graph, self.head, self.imported)
         with self.watch.stage("Write the models"):
             self._write()
         if self.compiler is not None and not has_errors(self.findings):
@@ -196,7 +217,7 @@ class Conversion:
                 way_out = "To convert without a detection head: --postprocess none."
                 hint = f"{error.hint} {way_out}".strip()
                 raise DetectionHeadError(error.message, hint, error.evidence) from error
-            self.findings.append(_no_head())
+            self.findings.append(NO_HEAD)
         if self.paths and size is not None:
             resize = self.head.input.resize if self.head else "stretch"
             self.images = ImageFolder(self.paths, size, resize, self.recipe.samples, self.recipe.seed)
@@ -236,23 +257,30 @@ class Conversion:
         graph, images = self.float_graph, self.images
         assert images is not None, "a float model was only let through with images"
         inputs = NormalisedImages(images, self._input_spec())
-        options = quantization_options(self.recipe, inputs.spec, self.head)
+        task = Task(graph, self.head, inputs, self.recipe, self.progress)
 
-        def compute() -> Quantized:
-            result = quantize_graph(graph, inputs, options, self.progress)
-            return replace(result, findings=[*images.findings, *result.findings])
+        def by(rung: Rung) -> Quantized:
+            result, resumed = cached_quantization(self.folder.cache, task, rung)
+            self._note(resumed)
+            return result
 
-        key = quantization_key(graph, inputs, options)
-        self.quantized, resumed = cached_quantization(self.folder.cache, key, compute)
-        self._note(resumed)
+        if self.recipe.max_ap_drop is None or self.head is None:
+            self.quantized = by(PLAIN)
+        else:
+            self.quantized, findings = self.accuracy.quantize(by, self._finished, graph, self.head)
+            self.findings += findings
         self.findings += self.quantized.findings
         if self.head is not None:
             _require_probabilities(self.head, self.quantized.ranges[self.head.scores])
+        self.final = self._finished(self.quantized)
+
+    def _finished(self, quantized: Quantized) -> Graph:
+        """The int8 graph as it is delivered: with the detection operator, or with outputs of the asked type."""
         if self.head is not None and self._wants_operator():
-            self.final = attach_postprocess_op(self.quantized.graph, self.head)
-        else:
-            self.final = self.quantized.graph.copy()
-            set_output_type(self.final, self.recipe.io)
+            return attach_postprocess_op(quantized.graph, self.head)
+        final = quantized.graph.copy()
+        set_output_type(final, self.recipe.io)
+        return final
 
     def _check(self) -> None:
         written = parse_tflite(serialize(self.final))  # what the compiler will read, not what was read
@@ -263,7 +291,9 @@ class Conversion:
 
     def _compare(self) -> None:
         if self.quantized is not None and self.images is not None:
-            self.fidelity = measure_fidelity(self.quantized.source, self.final, self._pairs())
+            source, pairs = self.quantized.source, list(self._pairs())
+            self.fidelity = measure_fidelity(source, self.final, pairs)
+            self.explanation = explain(source, self.final, self.head, pairs, self.fidelity)
         if self.head is not None and self.quantized is not None and self._wants_operator():
             probes = list(self._resized(VERIFICATION_IMAGES))
             self.findings += check_operator(self.quantized.graph, self.final, self.head, probes)
@@ -347,24 +377,6 @@ class Conversion:
         return min(len(self.paths), AGREEMENT_IMAGES) if self.head is not None and self.paths else None
 
 
-def _reachable_compiler(choice: str) -> tuple[Compiler | None, Finding | None]:
-    """The compiler, asked at once whether it answers, which is no news for the end of a long run.
-
-    Raises:
-        CompilerError: One was named, and does not answer.
-    """
-    compiler = find_compiler(choice)
-    if compiler is None:
-        return None, None
-    try:
-        _ = compiler.identity
-    except CompilerError as error:
-        if compiler.found_by != "PATH":
-            raise
-        return None, Finding(COMPILER_UNUSABLE, "warning", error.message, error.hint, evidence="compiler output")
-    return compiler, None
-
-
 def _require_probabilities(head: DetectionHead, seen: Range) -> None:
     """Refuse a head that calls its scores probabilities although they were seen outside 0 to 1."""
     if head.score.activation == "none" and (seen.low < -PROBABILITY_SLACK or seen.high > 1 + PROBABILITY_SLACK):
@@ -372,14 +384,3 @@ def _require_probabilities(head: DetectionHead, seen: Range) -> None:
             f"The head calls its scores probabilities, but its scores run from {seen.low:.3g} to {seen.high:.3g}.",
             hint='Probabilities lie in 0 to 1: declare "activation": "sigmoid" (or "softmax") for raw scores.',
         )
-
-
-def _no_head() -> Finding:
-    return Finding(
-        "no-detection-head",
-        "warning",
-        "No detection head was recognised; the model is converted with its outputs as they are, and its input is "
-        "taken to be normalised as pixel / 127.5 - 1.",
-        fix="Give the head with --head head.json where the model is a detector.",
-        evidence="inferred",
-    )

@@ -45,6 +45,15 @@ class Recipe(BaseModel):
     bias_correction: bool = Field(
         default=True, description="Take back in each bias what rounding the weights shifts on average."
     )
+    max_ap_drop: float | None = Field(
+        default=None, ge=0, le=1, description="Largest loss of AP against the float model; needs a data set."
+    )
+    strict: bool = Field(
+        default=False, description="Hold the upper end of the loss's 95 % interval against max_ap_drop."
+    )
+    explain: bool = Field(
+        default=False, description="Find the share of int8's error that each layer causes; takes a while."
+    )
     repair: Literal["exact", "approx", "off"] = Field(default="exact", description="Which repairs may be made.")
     samples: int = Field(default=200, ge=1, description="Most images used for calibration.")
     seed: int = Field(default=0, ge=0, description="Chooses the images when there are more than samples.")

@@ -9,7 +9,11 @@ from typing import Any
 
 from PIL import Image
 
+from coralsmith.evaluation.document import Decoding
+from coralsmith.evaluation.ledger import LedgerRow
 from coralsmith.findings import Finding
+from coralsmith.quantization.explanation import CoordinateError, TensorHistogram
+from coralsmith.report.accuracy import AccuracyRecord, ClassLoss, GateRecord, RungRecord
 from coralsmith.report.document import (
     AgreementRecord,
     CompilerRecord,
@@ -26,6 +30,12 @@ from coralsmith.report.document import (
     StageRecord,
     TensorScale,
     Verdict,
+)
+from coralsmith.report.explanation import (
+    AttributionRecord,
+    ClassErrorRecord,
+    ExplanationRecord,
+    LayerShareRecord,
 )
 from coralsmith.report.html import SamplePicture
 
@@ -295,6 +305,46 @@ def repairs() -> tuple[RepairRecord, ...]:
     )
 
 
+def explanation() -> ExplanationRecord:
+    """Three layers, two of them noisy; height is the worst coordinate."""
+    layers = (
+        LayerShareRecord("first_relu6", "CONV_2D", 0.55),
+        LayerShareRecord("second/add", "ADD", 0.15),
+        LayerShareRecord("boxes_pred", "CONV_2D", 0.3),
+    )
+    coordinates = tuple(
+        CoordinateError(name, mean, 8 * mean)
+        for name, mean in (("y centre", 0.003), ("x centre", 0.0035), ("height", 0.012), ("width", 0.005))
+    )
+    counts = tuple(int(9000 * 2.71828 ** -((i - 20) ** 2 / 60)) for i in range(64))
+    tensor = TensorHistogram("first_relu6", "CONV_2D", 19.5, -3.0, 9.0, counts, -2.5, 7.5, 0.002)
+    classes = (ClassErrorRecord("person", 61, -0.021, 0.03), ClassErrorRecord("car", 12, 0.004, 0.006))
+    shares = AttributionRecord(4, {"boxes": 1.06, "class_probabilities": 0.97}, layers)
+    return ExplanationRecord(4, 73, coordinates, classes, (tensor,), shares)
+
+
+def accuracy() -> AccuracyRecord:
+    """A ledger of three forms and a gate that the second way passed."""
+    whole, part = (0.359, 0.526, 0.361, (0.292, 0.445)), (0.352, 0.52, 0.35, (0.285, 0.437))
+    ledger = (
+        LedgerRow("source", "TensorFlow 2.21.0", *whole),
+        LedgerRow("float", "coco_float.tflite", *whole, 0.0, (0.0, 0.0), 1.0, (1.0, 1.0)),
+        LedgerRow("int8", "coco_int8.tflite", *part, 0.007, (-0.002, 0.016), 0.93, (0.9, 0.95)),
+    )
+    rungs = (
+        RungRecord("plain", "post-training quantization", 6.2, 0.34, 0.019, (0.005, 0.03), 0.88),
+        RungRecord("auto", "ranges and rounding searched", 41.5, 0.352, 0.007, (-0.002, 0.016), 0.93, passed=True),
+        RungRecord("tune", "training without labels", skipped="PyTorch is not installed."),
+    )
+    classes = (
+        ClassLoss("person", 44, 0.237, 0.231),
+        ClassLoss("car", 13, 0.287, 0.29),
+        ClassLoss("zebra", 0, None, None),
+    )
+    gate = GateRecord(0.01, False, True, "auto", rungs)
+    return AccuracyRecord("data/coco", None, 25, Decoding("across classes", 0.6, 0.01, 100), ledger, classes, gate)
+
+
 def example_report() -> ConversionReport:
     """A conversion without a compiler, as most users see it first."""
     return ConversionReport(
@@ -327,9 +377,11 @@ def example_report() -> ConversionReport:
         verification=verification(),
         repairs=repairs(),
         quantization=quantization(),
+        explanation=explanation(),
         check=check_document(),
         compiler=CompilerRecord(ran=False, command="edgetpu_compiler -s -m 14 coco_ssdlite_int8.tflite"),
         agreement=AgreementRecord(25, 131, 128, 124, 0.4, 0.5),
+        accuracy=accuracy(),
         samples=samples(),
         stages=(
             StageRecord("Import", 11.42, 1433.0),
@@ -393,6 +445,8 @@ def blocked_report() -> ConversionReport:
             "findings": [dataclasses.asdict(blocking)],
         },
         agreement=None,
+        accuracy=None,
+        explanation=None,
         samples=(),
         head=None,
         verification=None,

@@ -100,3 +100,10 @@ def test_streamed_parameters_are_named() -> None:
 
 def test_there_is_no_figure_without_its_record() -> None:
     assert set(figures(blocked_report())) == {"Operators on Edge TPU", "Parameters on chip"}
+
+
+def test_what_int8_loses_on_labelled_images_is_a_measurement() -> None:
+    found = figures(example_report())["AP lost in int8"]
+    assert (found.value, found.basis) == ("+0.0070", "measured")
+    assert found.detail == "-0.0020 to +0.0160; AP 0.352 on 25 images"
+    assert "AP lost in int8" not in figures(blocked_report())

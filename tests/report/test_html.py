@@ -71,7 +71,7 @@ def hostile(value: object) -> object:
     if isinstance(value, (list, tuple)):
         return type(value)(hostile(item) for item in value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        kept = ("status", "severity")
+        kept = ("status", "severity", "form")
         names = [field.name for field in dataclasses.fields(value)]
         return type(value)(
             **{n: item if n in kept else hostile(item) for n in names for item in [getattr(value, n)]}
@@ -249,3 +249,33 @@ def test_repairs_of_one_kind_are_one_card_with_the_worst_proof() -> None:
     assert "exact 10 times" in text
     assert "7 more" in text
     assert "worst difference 5.5e-07 of the output's range" in text
+
+
+def test_the_ledger_the_gate_and_the_classes_are_shown(page: Page) -> None:
+    assert "TensorFlow 2.21.0" in page.text and "+0.0070" in page.text and "-0.0020 to +0.0160" in page.text
+    assert "AP may drop by 0.01" in page.text and "inside, taken" in page.text
+    assert "not tried: PyTorch is not installed." in page.text
+    assert "zebra" not in page.text  # the images hold none
+
+
+def test_without_labelled_images_there_is_no_section_about_accuracy() -> None:
+    assert "accuracy" not in Page(render_html(blocked_report())).values("id")
+
+
+def test_the_error_of_int8_is_explained(page: Page) -> None:
+    for words in (
+        "55.0%",
+        "106% of the error of boxes",
+        "1.20%",
+        "-0.0210",
+        "int8 holds -2.5 to 7.5; 0.20% clipped",
+    ):
+        assert words in page.text
+    assert page.text.index("first_relu6", page.text.index("Share of the error")) < page.text.index("boxes_pred")
+
+
+def test_without_the_costly_part_the_page_tells_how_to_get_it() -> None:
+    report = example_report()
+    assert report.explanation is not None
+    cheap = dataclasses.replace(report, explanation=dataclasses.replace(report.explanation, attribution=None))
+    assert "--explain" in Page(render_html(cheap)).text

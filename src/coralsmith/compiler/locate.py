@@ -17,8 +17,10 @@ from coralsmith.compiler.local import LocalCompiler
 from coralsmith.compiler.place import PROGRAM, Compiler
 from coralsmith.compiler.remote import find_remote
 from coralsmith.errors import CompilerError
+from coralsmith.findings import Finding
 
 ENVIRONMENT_VARIABLE: Final = "EDGETPU_COMPILER"
+COMPILER_UNUSABLE: Final = "compiler-unusable"
 
 
 def find_compiler(choice: str = "auto") -> Compiler | None:
@@ -100,3 +102,21 @@ def _executable(name: str, named_by: str) -> Path:
             hint=f"Give the path of {PROGRAM}, docker:IMAGE or ssh:HOST; `coralsmith doctor` tells how to get it.",
         )
     return Path(found).absolute()
+
+
+def reachable_compiler(choice: str) -> tuple[Compiler | None, Finding | None]:
+    """The compiler, asked at once whether it answers, which is no news for the end of a long run.
+
+    Raises:
+        CompilerError: One was named, and does not answer.
+    """
+    compiler = find_compiler(choice)
+    if compiler is None:
+        return None, None
+    try:
+        _ = compiler.identity
+    except CompilerError as error:
+        if compiler.found_by != "PATH":
+            raise
+        return None, Finding(COMPILER_UNUSABLE, "warning", error.message, error.hint, evidence="compiler output")
+    return compiler, None

@@ -16,11 +16,21 @@ from coralsmith.detection.labels import read_labels
 from coralsmith.detection.postprocess_op import detach_postprocess_op, find_postprocess_op
 from coralsmith.detection.recognition import recognise
 from coralsmith.errors import DetectionHeadError
+from coralsmith.findings import Finding
 from coralsmith.graph import Graph
 
 HEAD_FILE: Final = "head.json"
 BOXES: Final = "boxes"
 SCORES: Final = "scores"
+
+NO_HEAD: Final = Finding(
+    "no-detection-head",
+    "warning",
+    "No detection head was recognised; the model is converted with its outputs as they are, and its input is "
+    "taken to be normalised as pixel / 127.5 - 1.",
+    fix="Give the head with --head head.json where the model is a detector.",
+    evidence="inferred",
+)
 
 
 def head_beside(model: Path) -> Path | None:

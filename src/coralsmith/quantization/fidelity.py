@@ -61,7 +61,7 @@ def measure_fidelity(
     """
     float_executor = Executor(reference, threads=threads, keep_all=True)
     int8_executor = Executor(quantized, threads=threads, keep_all=True)
-    twins = _twins(reference, quantized)
+    twins = find_twins(reference, quantized)
     sums = {tensor: ErrorSum() for tensor in twins}
     for float_input, int8_input in samples:
         float_executor.invoke(float_input)
@@ -72,7 +72,7 @@ def measure_fidelity(
     return Fidelity(outputs, [(op, sums[op.output]) for op in reference.ops if op.output in sums])
 
 
-def _twins(reference: Graph, quantized: Graph) -> dict[Tensor, Tensor]:
+def find_twins(reference: Graph, quantized: Graph) -> dict[Tensor, Tensor]:
     """The int8 tensor of each float activation, by name."""
     by_name = {tensor.name: tensor for tensor in quantized.tensors() if not tensor.is_constant}
     activations = [t for t in reference.tensors() if not t.is_constant and t not in reference.inputs]

@@ -12,6 +12,8 @@ from typing import Any, Final, Literal
 from coralsmith.compiler.attempts import Attempt
 from coralsmith.compiler.proof import Origin
 from coralsmith.findings import Finding
+from coralsmith.report.accuracy import AccuracyRecord
+from coralsmith.report.explanation import ExplanationRecord
 
 SCHEMA: Final = "coralsmith/report/1"
 VerdictStatus = Literal["compiled", "int8-ready", "blocked"]
@@ -242,9 +244,11 @@ class ConversionReport:
     verification: dict[str, Any] | None
     repairs: tuple[RepairRecord, ...]
     quantization: QuantizationRecord
+    explanation: ExplanationRecord | None
     check: dict[str, Any]
     compiler: CompilerRecord
     agreement: AgreementRecord | None
+    accuracy: AccuracyRecord | None
     samples: tuple[SampleRecord, ...]
     stages: tuple[StageRecord, ...]
     files: tuple[FileRecord, ...]

@@ -50,7 +50,7 @@ class Figure:
 
 def key_figures(report: ConversionReport) -> tuple[Figure, ...]:
     """The figures that the records of a report can fill, most important first."""
-    makers = (_operators, _memory, _latency, _fidelity, _agreement, _model_file, _time)
+    makers = (_operators, _memory, _latency, _accuracy, _fidelity, _agreement, _model_file, _time)
     return tuple(figure for maker in makers for figure in maker(report))
 
 
@@ -106,6 +106,17 @@ def _latency(report: ConversionReport) -> Iterator[Figure]:
     if usb:
         detail = f"{wording.latency_band(usb['low'], usb['high'])} over USB 3"
         yield Figure("Latency", f"{wording.milliseconds(usb['estimate'])} ms", detail, "predicted")
+
+
+def _accuracy(report: ConversionReport) -> Iterator[Figure]:
+    if report.accuracy is None:
+        return
+    last, images = report.accuracy.ledger[-1], wording.count(report.accuracy.images, "image")
+    if last.drop is None:
+        yield Figure("AP", wording.precision(last.ap), f"on {images}", "measured")
+        return
+    detail = f"{wording.drop_interval(last.drop_interval)}; AP {wording.precision(last.ap)} on {images}"
+    yield Figure("AP lost in int8", wording.drop(last.drop), detail, "measured")
 
 
 def _fidelity(report: ConversionReport) -> Iterator[Figure]:

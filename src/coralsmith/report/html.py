@@ -7,10 +7,12 @@ from typing import Final
 
 from coralsmith.report.document import ConversionReport, Verdict
 from coralsmith.report.figures import key_figures
+from coralsmith.report.html_accuracy import accuracy_section
 from coralsmith.report.html_chip import chip_section
 from coralsmith.report.html_compiler import attempts_section
 from coralsmith.report.html_detections import SamplePicture, detections_section
 from coralsmith.report.html_elements import Markup, element, joined
+from coralsmith.report.html_explanation import explanation_section
 from coralsmith.report.html_findings import findings_section
 from coralsmith.report.html_network import network_section
 from coralsmith.report.html_page import figure_tiles, page
@@ -22,10 +24,12 @@ __all__ = ["SamplePicture", "render_html"]
 
 _CONTENTS: Final = {
     "detections": "Detections",
+    "accuracy": "Accuracy",
     "findings": "Findings",
     "network": "Operators",
     "chip": "Memory and latency",
     "quantization": "Quantization",
+    "explanation": "Where int8 differs",
     "repairs": "Repairs",
     "attempts": "Compiling",
     "run": "The run",
@@ -47,10 +51,12 @@ def render_html(report: ConversionReport, pictures: Sequence[SamplePicture] = ()
     """
     sections = {
         "detections": detections_section(report, pictures),
+        "accuracy": accuracy_section(report),
         "findings": findings_section(report),
         "network": network_section(report),
         "chip": chip_section(report),
         "quantization": quantization_section(report),
+        "explanation": explanation_section(report),
         "repairs": repairs_section(report),
         "attempts": attempts_section(report),
         "run": run_section(report),

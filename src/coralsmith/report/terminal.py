@@ -11,6 +11,7 @@ from rich.text import Text
 
 from coralsmith.report import wording
 from coralsmith.report.figures import BASES, key_figures, memory_figure
+from coralsmith.report.terminal_accuracy import gate_lines, ledger_table
 from coralsmith.report.terminal_compiler import attempts_table
 from coralsmith.report.terminal_latency import print_latency
 from coralsmith.report.terminal_memory import activation_lines, layer_table, worth_changing
@@ -44,6 +45,11 @@ def print_summary(
     verdict = report.verdict
     headline(console, verdict.title, verdict.text, name=report.name, colour=_COLOURS[verdict.status])
     pairs_table(console, ((f.title, f.value, BASES[f.basis], f.detail) for f in key_figures(report)))
+    if report.accuracy is not None:
+        console.print()
+        ledger_table(console, report.accuracy.ledger)
+        if report.accuracy.gate is not None:
+            gate_lines(console, report.accuracy.gate)
     attempts_table(console, report.compiler.attempts)
     findings(console, report.findings, verbose=verbose)
     if report.files:

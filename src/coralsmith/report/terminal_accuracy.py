@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from coralsmith.evaluation.document import EvaluationReport
     from coralsmith.evaluation.evaluate import ClassScore
     from coralsmith.evaluation.ledger import LedgerRow
+    from coralsmith.report.accuracy import GateRecord
 
-FORMS: Final = {"source": "source", "float": "float", "int8": "int8", "edgetpu": "Edge TPU"}
 _CLASSES_SHOWN: Final = 12
 
 
@@ -32,9 +32,9 @@ def print_evaluation(report: EvaluationReport, *, verbose: bool = False, console
         pairs_table(
             console,
             [
-                ("AP", precision(report.ap), f"95 % interval {interval(report.ap_interval)}"),
-                ("AP50", precision(report.ap50), "overlap at least 0.50"),
-                ("AP75", precision(report.ap75), "overlap at least 0.75"),
+                ("AP", wording.precision(report.ap), f"95 % interval {wording.interval(report.ap_interval)}"),
+                ("AP50", wording.precision(report.ap50), "overlap at least 0.50"),
+                ("AP75", wording.precision(report.ap75), "overlap at least 0.75"),
             ],
         )
     if report.per_class:
@@ -50,32 +50,31 @@ def ledger_table(console: Console, rows: Sequence[LedgerRow]) -> None:
         table.add_column(title, justify="left" if title == "  Form" else "right", overflow="fold")
     for row in rows:
         table.add_row(
-            safe(console, f"  {FORMS[row.form]}"),
-            precision(row.ap),
-            precision(row.ap50),
-            signed(row.drop),
-            interval(row.drop_interval, signed=True),
-            precision(row.agreement),
+            safe(console, f"  {wording.FORMS[row.form]}"),
+            wording.precision(row.ap),
+            wording.precision(row.ap50),
+            wording.drop(row.drop),
+            wording.drop_interval(row.drop_interval),
+            wording.precision(row.agreement),
         )
     console.print(table)
 
 
-def precision(value: float | None) -> str:
-    """An average precision, 0 to 1: ".523"."""
-    return "" if value is None else f"{value:.3f}"
-
-
-def signed(value: float | None) -> str:
-    """A drop of average precision with its sign, "+0.0012"."""
-    return "" if value is None else f"{value:+.4f}"
-
-
-def interval(ends: tuple[float, float] | None, *, signed: bool = False) -> str:
-    """The two ends of an interval."""
-    if ends is None:
-        return ""
-    low, high = ends
-    return f"{low:+.4f} to {high:+.4f}" if signed else f"{low:.3f} to {high:.3f}"
+def gate_lines(console: Console, gate: GateRecord) -> None:
+    """What each way to quantize gave and cost."""
+    console.print(Text("Ways to quantize", "bold"))
+    rows = []
+    for rung in gate.rungs:
+        if rung.skipped:
+            rows.append((rung.name, "not tried", rung.skipped))
+            continue
+        outcome = "inside" if rung.passed else "outside"
+        taken = ", taken" if rung.name == gate.chosen else ""
+        interval = wording.drop_interval(rung.drop_interval)
+        rows.append(
+            (rung.name, wording.drop(rung.drop), f"{interval}, {wording.duration(rung.seconds)}: {outcome}{taken}")
+        )
+    pairs_table(console, rows)
 
 
 def _headline(report: EvaluationReport) -> tuple[str, str]:
@@ -86,12 +85,12 @@ def _headline(report: EvaluationReport) -> tuple[str, str]:
         return (
             f"Agreement {agreed.ap:.3f}",
             f"AP against {wording.count(agreed.objects, 'detection')} of the other model in {images}; "
-            f"95 % interval {interval(agreed.ap_interval)}",
+            f"95 % interval {wording.interval(agreed.ap_interval)}",
         )
-    text = f"{images} of {report.data}; 95 % interval {interval(report.ap_interval)}"
+    text = f"{images} of {report.data}; 95 % interval {wording.interval(report.ap_interval)}"
     if report.drop is not None and report.against is not None:
-        text += f"\n{signed(report.drop)} lost against {report.against.model}, "
-        text += f"95 % interval {interval(report.drop_interval, signed=True)}"
+        text += f"\n{wording.drop(report.drop)} lost against {report.against.model}, "
+        text += f"95 % interval {wording.drop_interval(report.drop_interval)}"
     return f"AP {report.ap:.3f}", text
 
 
@@ -113,5 +112,5 @@ def _class_table(console: Console, report: EvaluationReport, *, verbose: bool) -
 
 
 def _cells(score: ClassScore, other: ClassScore | None) -> list[str]:
-    cells = [str(score.objects), precision(score.ap), precision(score.ap50)]
-    return cells if other is None else [*cells, precision(other.ap)]
+    cells = [str(score.objects), wording.precision(score.ap), wording.precision(score.ap50)]
+    return cells if other is None else [*cells, wording.precision(other.ap)]

@@ -10,6 +10,8 @@ _UNITS: Final = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 TARGETS: Final = {"edgetpu": "Edge TPU", "cpu": "CPU", "unknown": "Unknown"}
 
+FORMS: Final = {"source": "source", "float": "float", "int8": "int8", "edgetpu": "Edge TPU"}
+
 SEVERITIES: Final = {"error": "Errors", "warning": "Warnings", "info": "Worth knowing"}
 
 # A latency holds for the machine around the Edge TPU too: these are the ones that published latencies are of.
@@ -95,6 +97,26 @@ def share(part: int, whole: int) -> str:
     return f"{bounded:.0f} %" if 1 <= bounded < 99 or part in (0, whole) else f"{bounded:.1f} %"
 
 
-def count(amount: int, noun: str) -> str:
+def count(amount: int, noun: str, plural: str = "") -> str:
     """A number and its noun: "1 image", "25 images"."""
-    return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s"
+    return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {plural or f'{noun}s'}"
+
+
+def precision(value: float | None) -> str:
+    """An average precision, "0.523"; nothing where there is none."""
+    return "" if value is None else f"{value:.3f}"
+
+
+def drop(value: float | None) -> str:
+    """What average precision lost, with its sign, "+0.0012"; nothing where there is none."""
+    return "" if value is None else f"{value:+.4f}"
+
+
+def interval(ends: tuple[float, float] | None) -> str:
+    """The interval of an average precision, "0.502 to 0.551"."""
+    return "" if ends is None else f"{precision(ends[0])} to {precision(ends[1])}"
+
+
+def drop_interval(ends: tuple[float, float] | None) -> str:
+    """The interval of a drop, "-0.0006 to +0.0119"."""
+    return "" if ends is None else f"{drop(ends[0])} to {drop(ends[1])}"
