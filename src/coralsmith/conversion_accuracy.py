@@ -122,7 +122,7 @@ class ConversionAccuracy:
             head: Of both.
             imported: The source.
         """
-        entry = self._measured(final, reference, head)
+        entry = self._measured(final, reference, head) if self._climb is None else self._climb.entry
         assert self._meter is not None and self._source_head is not None, "the model was measured"
         choices = ImportChoices(self._recipe.trust, self._recipe.input_size, self._recipe.factory)
         source = source_contender(

@@ -145,14 +145,14 @@ def climb(
             error = MissingExtraError(rung.extra, rung.title.capitalize())
             records.append(RungRecord(rung.name, rung.title, skipped=f"{error.message} {error.hint}"))
             continue
-        progress.note(f"{rung.name}: {rung.title}")
+        progress.step(f"Quantize: {rung.title}")
         start = time.perf_counter()
         quantized = quantize(rung)
         seconds = round(time.perf_counter() - start, 3)
         entry = measure(quantized)
         assert entry.comparison is not None, "the float model was measured too"
         record = _record(rung, seconds, entry, entry.comparison, limit, strict)
-        progress.note(f"{rung.name}: drop {entry.comparison.drop:+.4f}")
+        progress.note(f"drop {entry.comparison.drop:+.4f}, allowed {limit:g}")
         records.append(record)
         tried.append((record, quantized, entry))
         if record.passed:
