@@ -220,6 +220,13 @@ class TestHonesty:
         report = bundled(write_model(tmp_path / "model"), tmp_path / "black")
         assert report.verdict == "unverified" and "proves nothing" in report.checks[-1].detail
 
+    def test_photos_on_which_the_host_would_show_nothing_are_told(self, tmp_path: Path) -> None:
+        (tmp_path / "grey").mkdir()
+        Image.fromarray(np.full((SIDE, SIDE, 3), 170, np.uint8)).save(tmp_path / "grey" / "0.png")
+        report = bundled(write_model(tmp_path / "model"), tmp_path / "grey")
+        assert (report.verdict, report.detections) == ("pass", 0)
+        assert "nothing-shown" in {finding.rule for finding in report.findings}
+
     def test_what_would_be_misread_is_not_written(self, tmp_path: Path, photos: Path) -> None:
         model = write_model(tmp_path, head=pixel_head(labels=(":-)", "b", "c")))
         report = bundled(model, photos, "pycoral")

@@ -16,7 +16,7 @@ from coralsmith.deploy.bundling import Bundle
 from coralsmith.deploy.deployable import DeployableModel
 from coralsmith.deploy.frigate import Device
 from coralsmith.deploy.record import BundleReport, gravest
-from coralsmith.deploy.replay import Replayed, replay
+from coralsmith.deploy.replay import Host, Replayed, replay
 from coralsmith.deploy.writing import MARK, listed, write_bundle
 from coralsmith.detection.images import ImageFolder
 from coralsmith.errors import UsageError
@@ -80,6 +80,7 @@ def bundle(
         photos = ImageFolder(folder, spec.size, spec.resize, MOST_IMAGES)
         progress.step("Replay the host", len(photos))
         replayed = replay(deployable, made.host, photos, progress)
+        found += _nothing_shown(made.host, replayed)
         found += [finding for finding in photos.findings if finding.rule == UNREADABLE]
     report = _report(source, deployable, made, replayed, found, target, Path(out).expanduser())
     if report.verdict == "fail":
@@ -101,6 +102,15 @@ def _photos(images: PathLike | None) -> AbstractContextManager[Path]:
     if images is not None:
         return nullcontext(Path(images).expanduser())
     return as_file(files("coralsmith") / ASSETS / "images")
+
+
+def _nothing_shown(host: Host, replayed: Replayed) -> list[Finding]:
+    """Tell that the host reads the model rightly and would show nothing all the same."""
+    if not replayed.rows or replayed.detections:
+        return []
+    reason = f"No score reaches {host.lowest_score:g} on {replayed.images} photos: {host.name} would show nothing."
+    fix = "Give photos with objects (--images); if they have some, the model needs more training."
+    return [Finding("nothing-shown", "warning", reason, fix)]
 
 
 def _require_elsewhere(source: Path, out: Path, names: Iterable[str]) -> None:
