@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from coralsmith.detection.head import ScoreSpec
 from coralsmith.errors import UnsupportedModelError
 from coralsmith.graph.writer import serialize
 from coralsmith.importers import import_model, raw_heads
@@ -103,6 +104,14 @@ def test_one_output_with_its_own_anchors_and_variances(tmp_path: Path, in_pixels
     assert (head.score.activation, head.score.background) == ("none", 0)
     assert "output-split" in [finding.rule for finding in imported.findings]
     head.check_against(imported.graph)
+
+
+def test_one_output_with_anchors_whose_scores_do_not_tell_has_the_background_of_its_kind(tmp_path: Path) -> None:
+    variances = np.tile(np.array([0.1, 0.1, 0.2, 0.2]), (COUNT, 1))
+    imported = import_model(joined(tmp_path, constants=[anchors(), variances], background=0.0))
+    assert imported.head is not None
+    assert imported.head.score == ScoreSpec("none", 0)
+    assert "convention of models that put out their anchors" in imported.head.evidence
 
 
 def test_one_output_without_anchors_is_taken_apart_and_left_to_recognition(tmp_path: Path) -> None:

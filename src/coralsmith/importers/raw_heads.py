@@ -123,13 +123,23 @@ def _head_of_priors(apart: Apart) -> DetectionHead | None:
     """The head of a graph that puts out its anchors and variances beside boxes and scores."""
     try:
         layouts = [layout for layout in find_layouts(apart.graph) if layout.boxes.name == BOXES]
-        if not layouts:
-            return None
-        layout = layouts[0]
-        rows = apart.samples.outputs[SCORES].reshape(-1, layout.scores.shape[2])
-        score, score_evidence = recognise_scores(rows, layout.applied, None)
     except DetectionHeadError:
         return None
+    if not layouts:
+        return None
+    layout = layouts[0]
+    rows = apart.samples.outputs[SCORES].reshape(-1, layout.scores.shape[2])
+    try:
+        score, score_evidence = recognise_scores(rows, layout.applied, None)
+    except DetectionHeadError:
+        if layout.applied != "SOFTMAX":
+            return None
+        # Such a softmax has a class for nothing, and ssd_keras, whose form of output this is, numbers it 0.
+        score, score_evidence = (
+            ScoreSpec("none", BACKGROUND),
+            "scores: SOFTMAX in the model; background: column 0, ",
+        )
+        score_evidence += "convention of models that put out their anchors"
     priors = read_priors(apart, layout)
     if priors is None:
         return None
