@@ -12,7 +12,8 @@ import pytest
 from coralsmith.errors import ImageDataError, UsageError
 from coralsmith.evaluation import coco
 from coralsmith.evaluation.coco import read_coco
-from tests.evaluation.data_sets import coco_document, write_coco
+from coralsmith.evaluation.dataset import load_dataset
+from tests.evaluation.data_sets import coco_document, write_coco, write_image
 
 
 def _with_box(**fields: Any) -> dict[str, Any]:
@@ -132,7 +133,7 @@ def test_a_file_beyond_the_limit_is_not_read_whole(tmp_path: Path, monkeypatch: 
 
 
 def test_a_coco_file_has_no_splits(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no splits"):
+    with pytest.raises(UsageError, match="no split 'val'"):
         read_coco(write_coco(tmp_path), "val")
 
 
@@ -149,3 +150,43 @@ def test_the_folder_may_be_named_with_dots(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert len(read_coco(Path("../data")).images) == 2
+
+
+BOX = {"image_id": 10, "category_id": 7, "bbox": [8, 6, 40, 30], "iscrowd": 0}
+
+
+def instances(name: str) -> dict[str, Any]:
+    """One image with a cat."""
+    image = {"id": 10, "file_name": name, "height": 60, "width": 80}
+    return {"images": [image], "annotations": [BOX], "categories": [{"id": 7, "name": "cat"}]}
+
+
+@pytest.mark.parametrize("images", ["images/val2017", "val2017", "images"])
+def test_the_layout_of_coco_itself(tmp_path: Path, images: str) -> None:
+    for split in ("train2017", "val2017"):
+        (tmp_path / "annotations").mkdir(exist_ok=True)
+        path = tmp_path / "annotations" / f"instances_{split}.json"
+        path.write_text(json.dumps(instances(f"{split}.png")), "utf-8")
+    write_image(tmp_path / images / "val2017.png")
+    dataset = load_dataset(tmp_path)
+    assert [image.path for image in dataset.images] == [tmp_path / images / "val2017.png"]
+    assert dataset.labels == ("cat",)
+
+
+def test_the_layout_of_roboflow(tmp_path: Path) -> None:
+    for split in ("train", "valid"):
+        write_image(tmp_path / split / f"{split}.png")
+        path = tmp_path / split / "_annotations.coco.json"
+        path.write_text(json.dumps(instances(f"{split}.png")), "utf-8")
+    assert [image.path.name for image in load_dataset(tmp_path).images] == ["valid.png"]
+    assert [image.path.name for image in load_dataset(tmp_path, "train").images] == ["train.png"]
+
+
+def test_images_that_the_json_does_not_list_are_told(tmp_path: Path) -> None:
+    write_coco(tmp_path)
+    write_image(tmp_path / "images" / "c.png")
+    (finding,) = read_coco(tmp_path).findings
+    assert (finding.rule, finding.measured) == (
+        "unannotated-image",
+        f"1 (the first in {tmp_path / 'images' / 'c.png'})",
+    )

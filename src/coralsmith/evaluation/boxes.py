@@ -38,6 +38,11 @@ _RULES: Final = {
         "Annotated images whose file is missing were left out.",
         "Copy the files to the image folder, or remove their annotations.",
     ),
+    "unannotated-image": _Rule(
+        "info",
+        "Image files that the annotations do not list were not looked at.",
+        "If they show objects, annotate them; nothing is known of them.",
+    ),
     "unlisted-image": _Rule(
         "warning",
         "Boxes of images that the annotation file does not list were left out.",

@@ -1,26 +1,28 @@
-"""The COCO format: `annotations.json` (https://cocodataset.org/#format-data) and a folder `images/`.
+"""The COCO format (https://cocodataset.org/#format-data); `coco_files` tells the layouts.
 
 Rules: coordinates as written; a crowd (`iscrowd`) is ignored as pycocotools does it; boxes without area are left
-out; masks are not read.
+out; masks are not read; image files that the json does not list are told and not looked at.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from coralsmith.errors import ImageDataError, UsageError
+from coralsmith.detection.images import SUFFIXES
+from coralsmith.errors import ImageDataError
 from coralsmith.evaluation.boxes import Irregularities, normalise_boxes
-from coralsmith.evaluation.dataset import COCO_FILE, AnnotatedImage, Dataset
+from coralsmith.evaluation.coco_files import find_coco
+from coralsmith.evaluation.dataset import AnnotatedImage, Dataset, choose_split
 from coralsmith.evaluation.files import read_bounded
 
 # The largest file of COCO 2017, with all masks of 118,000 images, has 448 MB.
 MAX_FILE_BYTES: Final = 512 * 2**20
-IMAGE_FOLDER: Final = "images"
 
 Pixels = Annotated[int, Field(gt=0, le=1 << 20)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -59,28 +61,28 @@ def read_coco(folder: Path, split: str | None = None) -> Dataset:
     """Read a COCO data set.
 
     Args:
-        folder: Holds `annotations.json` and `images/`.
-        split: Must be None: a COCO file is one split.
+        folder: In one of the layouts of `find_coco`.
+        split: See `choose_split`.
 
     Raises:
         ImageDataError: The file is too large, not COCO json, or contradicts itself.
-        UsageError: A split is named.
+        UsageError: There is no such split.
     """
-    if split is not None:
-        raise UsageError(
-            f"A COCO data set has one {COCO_FILE} and no splits, so there is no '{split}'.",
-            hint="Give the folder of that split.",
-        )
-    document = _parse(folder / COCO_FILE)
+    splits = find_coco(folder)
+    chosen = choose_split([name for name in splits if name], split)
+    files = splits[chosen or ""]
+    document = _parse(files.annotations)
     categories = sorted(document.categories, key=lambda category: category.id)
     class_of = {category.id: index for index, category in enumerate(categories)}
     irregularities = Irregularities()
-    boxes = _boxes_by_image(document, class_of, irregularities)
+    boxes = _boxes_by_image(document, class_of, irregularities, files.annotations.name)
+    paths = {image.id: _image_file(files.images, image, irregularities) for image in document.images}
     images = [
         _annotated(image, path, boxes[image.id], class_of, irregularities)
         for image in document.images
-        if (path := _image_file(folder, image, irregularities)) is not None
+        if (path := paths[image.id]) is not None
     ]
+    _tell_unannotated(files.images, {path for path in paths.values() if path is not None}, irregularities)
     return Dataset(
         images,
         tuple(category.name for category in categories),
@@ -107,7 +109,7 @@ def _parse(path: Path) -> _Document:
 
 
 def _boxes_by_image(
-    document: _Document, class_of: dict[int, int], irregularities: Irregularities
+    document: _Document, class_of: dict[int, int], irregularities: Irregularities, file: str
 ) -> dict[int, list[_Annotation]]:
     listed = {image.id for image in document.images}
     boxes: dict[int, list[_Annotation]] = defaultdict(list)
@@ -115,7 +117,7 @@ def _boxes_by_image(
         if annotation.category_id not in class_of:
             raise ImageDataError(
                 f"A box of image {annotation.image_id} has the category {annotation.category_id}, which is not "
-                f"among the categories of {COCO_FILE}.",
+                f"among the categories of {file}.",
                 hint="List it under 'categories' with its name.",
             )
         if annotation.image_id in listed:
@@ -125,15 +127,23 @@ def _boxes_by_image(
     return boxes
 
 
-def _image_file(folder: Path, image: _Image, irregularities: Irregularities) -> Path | None:
+def _image_file(folders: Sequence[Path], image: _Image, irregularities: Irregularities) -> Path | None:
     """The image's file; None where it is missing."""
-    path, name = folder / IMAGE_FOLDER / image.file_name, Path(image.file_name)
+    name = Path(image.file_name)
     if "\0" in image.file_name or ".." in name.parts or name.is_absolute():
-        raise ImageDataError(f"The file name {image.file_name!r} leads out of the folder '{IMAGE_FOLDER}'.")
-    if not path.is_file():
-        irregularities.add("missing-image", str(path))
-        return None
-    return path
+        raise ImageDataError(f"The file name {image.file_name!r} leads out of the folder of the images.")
+    found = next((path for folder in folders if (path := folder / name).is_file()), None)
+    if found is None:
+        irregularities.add("missing-image", str(folders[0] / name))
+    return found
+
+
+def _tell_unannotated(folders: Sequence[Path], listed: set[Path], irregularities: Irregularities) -> None:
+    """Count the image files beside the listed ones that the json does not list; they are not looked at."""
+    beside = {path.parent for path in listed} & set(folders)
+    for folder in beside:
+        others = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p not in listed]
+        irregularities.add("unannotated-image", str(min(others, default="")), len(others))
 
 
 def _annotated(

@@ -64,8 +64,8 @@ class Dataset:
 def load_dataset(folder: Path, split: str | None = None) -> Dataset:
     """Read a data set whose format its folder tells.
 
-    COCO: `annotations.json` and `images/`. Pascal VOC: `Annotations/`, `JPEGImages/` and, for splits,
-    `ImageSets/Main/<split>.txt`. YOLO: `data.yaml` (see `yolo`).
+    COCO: `annotations.json` and `images/` (further layouts: `coco_files`). Pascal VOC: `Annotations/`,
+    `JPEGImages/` and, for splits, `ImageSets/Main/<split>.txt`. YOLO: `data.yaml` (see `yolo`).
 
     Args:
         folder: The data set.
@@ -76,7 +76,9 @@ def load_dataset(folder: Path, split: str | None = None) -> Dataset:
         UsageError: There is no such split.
     """
     folder = folder.expanduser()
-    if (folder / COCO_FILE).is_file():
+    from coralsmith.evaluation.coco_files import find_coco
+
+    if find_coco(folder):
         from coralsmith.evaluation.coco import read_coco
 
         dataset = read_coco(folder, split)
