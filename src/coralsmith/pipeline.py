@@ -43,7 +43,7 @@ from coralsmith.graph.writer import serialize
 from coralsmith.head_of_model import RECOGNITION_IMAGES, check_given_head
 from coralsmith.importers import import_model
 from coralsmith.importers.imported import Imported
-from coralsmith.importers.source_files import resolve_source, source_digest
+from coralsmith.importers.source_files import SAVED_MODEL_FOLDER, resolve_source, source_digest
 from coralsmith.model_input import NormalisedImages, image_size
 from coralsmith.output_folder import REPORT_FILE, OutputFolder
 from coralsmith.progress import SILENT, Progress
@@ -94,8 +94,13 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The name that all output files begin with: the source's, without its ending and without "_float"."""
-        return self.source.name.removesuffix(self.source.suffix).removesuffix("_float") or "model"
+        """The name that all output files begin with: the source's, without its ending and without "_float".
+
+        A SavedModel called no more than that goes by the name of the export folder that it lies in.
+        """
+        source = self.source.absolute()
+        named = source.parent if source.name == SAVED_MODEL_FOLDER else source
+        return named.name.removesuffix(named.suffix).removesuffix("_float") or "model"
 
 
 class Conversion:

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Size = tuple[int, int]
+Offset = tuple[float, float]
+"""Distance in y and in x."""
 CellBox = tuple[float, float]
 """Scale and aspect ratio (width / height) of one box of a cell."""
 
@@ -28,8 +30,13 @@ def ssd_anchors(
     *,
     min_scale: float = 0.2,
     max_scale: float = 0.95,
+    scales: Sequence[float] = (),
     ratios: Sequence[float] = EXACT_RATIOS,
+    interpolated_ratio: float = 1.0,
     reduce_lowest: bool = True,
+    base_size: tuple[float, float] = (1.0, 1.0),
+    strides: Sequence[Offset] = (),
+    offsets: Sequence[Offset] = (),
 ) -> NDArray[np.float32]:
     """Anchors of `ssd_anchor_generator` (Liu et al. 2016, section 2.2, as the API writes it).
 
@@ -38,35 +45,48 @@ def ssd_anchors(
         image: Height and width of the input.
         min_scale: Scale of the finest map, as a part of the shorter image side.
         max_scale: Scale of the coarsest map.
-        ratios: Aspect ratios of a cell; a square box of the interpolated scale follows them.
+        scales: A scale for each map, in place of those between the two.
+        ratios: Aspect ratios of a cell; a box of the interpolated scale follows them.
+        interpolated_ratio: Aspect ratio of that box; 0 leaves it out.
         reduce_lowest: Whether the finest map has the fixed three boxes a cell.
+        base_size: Height and width of a box of scale 1, in parts of the shorter image side.
+        strides: Pixels between the cells of each map, (y, x); by default they divide the image evenly.
+        offsets: Pixel of the first centre of each map, (y, x); by default half a stride.
 
     Returns:
         float32 [N, 4].
     """
-    boxes = ssd_cell_boxes(len(maps), min_scale, max_scale, ratios, reduce_lowest)
+    scales = scales or _even_scales(len(maps), min_scale, max_scale)
+    boxes = ssd_cell_boxes(scales, ratios, interpolated_ratio=interpolated_ratio, reduce_lowest=reduce_lowest)
     shorter = min(image)
-    base = (shorter / image[0], shorter / image[1])
-    grids = [
-        _tile(size, cell, base, (1 / size[0], 1 / size[1]), (0.5 / size[0], 0.5 / size[1]))
-        for size, cell in zip(maps, boxes, strict=True)
-    ]
+    base = (base_size[0] * shorter / image[0], base_size[1] * shorter / image[1])
+    grids = []
+    for index, (size, cell) in enumerate(zip(maps, boxes, strict=True)):
+        stride = _in_image(strides[index], image) if strides else (1 / size[0], 1 / size[1])
+        offset = _in_image(offsets[index], image) if offsets else (0.5 * stride[0], 0.5 * stride[1])
+        grids.append(_tile(size, cell, base, stride, offset))
     return np.concatenate(grids).astype(np.float32)
 
 
 def ssd_cell_boxes(
-    count: int, min_scale: float, max_scale: float, ratios: Sequence[float], reduce_lowest: bool
+    scales: Sequence[float], ratios: Sequence[float], *, interpolated_ratio: float, reduce_lowest: bool
 ) -> list[list[CellBox]]:
-    """The boxes of a cell of each of `count` maps, in the order of `ssd_anchor_generator`."""
-    step = (max_scale - min_scale) / max(count - 1, 1)
-    scales = [min_scale + step * index for index in range(count)] + [1.0]
-    cells = [
-        [(scale, ratio) for ratio in ratios] + [((scale * following) ** 0.5, 1.0)]
-        for scale, following in itertools.pairwise(scales)
-    ]
+    """The boxes of a cell of the map of each scale, in the order of `ssd_anchor_generator`."""
+    cells = []
+    for scale, following in itertools.pairwise([*scales, 1.0]):
+        between = [((scale * following) ** 0.5, interpolated_ratio)] if interpolated_ratio > 0 else []
+        cells.append([(scale, ratio) for ratio in ratios] + between)
     if reduce_lowest:
         cells[0] = [(0.1, 1.0), (scales[0], 2.0), (scales[0], 0.5)]
     return cells
+
+
+def _even_scales(count: int, low: float, high: float) -> list[float]:
+    return [low + (high - low) / max(count - 1, 1) * index for index in range(count)]
+
+
+def _in_image(pixels: Offset, image: Size) -> Offset:
+    return pixels[0] / image[0], pixels[1] / image[1]
 
 
 def multiscale_anchors(

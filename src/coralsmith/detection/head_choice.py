@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from coralsmith.detection.head import DetectionHead
 from coralsmith.detection.hints import HeadHints
 from coralsmith.detection.labels import read_labels
+from coralsmith.detection.pipeline_config import find_pipeline_config, read_pipeline_config
+from coralsmith.detection.pipeline_head import completed_by_pipeline, head_from_pipeline
 from coralsmith.detection.postprocess_op import detach_postprocess_op, find_postprocess_op
 from coralsmith.detection.recognition import recognise
 from coralsmith.errors import DetectionHeadError
@@ -20,6 +22,7 @@ from coralsmith.findings import Finding
 from coralsmith.graph import Graph
 
 HEAD_FILE: Final = "head.json"
+PIPELINE_SUFFIX: Final = ".config"
 BOXES: Final = "boxes"
 SCORES: Final = "scores"
 
@@ -54,11 +57,14 @@ def choose_head(
 ) -> DetectionHead:
     """Find the head of a model, in the order: given file, the source's own, a file beside it, recognition.
 
+    A pipeline.config of the TF Object Detection API, given or found beside the model, completes the source's own
+    head, and makes one where there is none.
+
     Args:
         graph: The imported graph.
         source: The source file, beside which a head file may lie.
         carried: The head that the importer found in the source.
-        head_file: The user's ``--head``.
+        head_file: The user's ``--head``: a head.json, or a pipeline.config.
         labels_file: The user's ``--labels``; replaces the head's labels.
         images: uint8 RGB images of the model's input size, on which recognition tests its candidates.
         hints: What the source tells of a head that it does not carry whole.
@@ -67,23 +73,42 @@ def choose_head(
         DetectionHeadError: No head is known, several are possible, or it does not belong to the model.
     """
     labels = tuple(read_labels(labels_file)) if labels_file is not None else None
-    hints = hints or HeadHints()
-    file = head_file or (None if carried is not None else head_beside(source))
+    given = None if head_file is None or head_file.suffix == PIPELINE_SUFFIX else head_file
+    file = given or (None if carried is not None or head_file is not None else head_beside(source))
     if file is not None:
         head = DetectionHead.load(file)
-    elif carried is not None:
-        head = carried
-    elif find_postprocess_op(graph) is not None:
-        head = hints.completing(detach_postprocess_op(graph)[1])
     else:
-        head = recognise(
-            graph, images, labels=labels or hints.class_names, input_spec=hints.input, background=hints.background
-        )
+        hints = hints or HeadHints()
+        own, graph_of_head = _own_head(graph, carried, hints)
+        pipeline = head_file or find_pipeline_config(source)
+        if pipeline is not None:
+            config = read_pipeline_config(pipeline)
+            head = (
+                head_from_pipeline(graph, config)
+                if own is None
+                else completed_by_pipeline(own, graph_of_head, config)
+            )
+        else:
+            head = own or recognise(
+                graph,
+                images,
+                labels=labels or hints.class_names,
+                input_spec=hints.input,
+                background=hints.background,
+            )
     if labels is not None:
         head = _relabelled(head, labels)
     if find_postprocess_op(graph) is None:
         head.check_against(graph)
     return head
+
+
+def _own_head(graph: Graph, carried: DetectionHead | None, hints: HeadHints) -> tuple[DetectionHead | None, Graph]:
+    """The head that a model brings along, and the graph whose outputs it names."""
+    if carried is None and find_postprocess_op(graph) is not None:
+        graph, told = detach_postprocess_op(graph)
+        return hints.completing(told), graph
+    return carried, graph
 
 
 def with_plain_names(graph: Graph, head: DetectionHead) -> tuple[Graph, DetectionHead]:

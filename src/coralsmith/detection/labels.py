@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from coralsmith.detection.text_format import parse_text_format
 from coralsmith.errors import InputError, UsageError
 from coralsmith.graph.writer import write_atomically
 
@@ -16,13 +17,6 @@ UNNAMED = "unknown"
 
 _NUMBERED = re.compile(r"(\d{1,9})[:,]?\s+(\S.*)")
 _ITEM = re.compile(r"^[^\S\n]*item\s*:?\s*\{", re.MULTILINE)
-_TOKEN = re.compile(
-    r"""(?P<skip>\s+|\#[^\n]*)
-    |(?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
-    |(?P<word>[\w.+-]+)
-    |(?P<sign>[{}:;,\[\]])""",
-    re.VERBOSE,
-)
 _HINT = "One label a line, the first for class 0; or 'number label' lines; or a .pbtxt label map."
 
 
@@ -117,11 +111,11 @@ def _by_id(names: dict[int, str]) -> list[str]:
 def _parse_label_map(text: str) -> dict[int, str]:
     """The items of a StringIntLabelMap (protobuf text format) by class id, the background item left out."""
     names: dict[int, str] = {}
-    for item in _items(text):
-        label = item.get("display_name") or item.get("name")
-        number = item.get("id", "")
+    for item in parse_text_format(text).messages.get("item", []):
+        label = item.text("display_name") or item.text("name")
+        number = item.text("id")
         if not label or not number.isdecimal() or len(number) > 9:
-            raise InputError(f"a label map item lacks an id or a name: {item}.")
+            raise InputError(f"a label map item lacks an id or a name: {item.scalars}.")
         if int(number) == 0 and label == "background":
             continue
         if int(number) == 0 or int(number) - 1 in names:
@@ -130,48 +124,3 @@ def _parse_label_map(text: str) -> dict[int, str]:
     if not names:
         raise InputError("the label map holds no item.")
     return names
-
-
-def _items(text: str) -> list[dict[str, str]]:
-    """The scalar fields of each ``item { ... }``; nested messages, keypoints for one, are passed over."""
-    items: list[dict[str, str]] = []
-    depth, field = 0, ""
-    for kind, token in _tokens(text):
-        if kind == "sign" and token in "{}":
-            depth += 1 if token == "{" else -1
-            field = ""
-            if depth < 0:
-                raise InputError("a label map with a '}' too many.")
-            if token == "{" and depth == 1:
-                items.append({})
-        elif depth == 1 and kind != "sign":
-            if field:
-                items[-1][field] = token
-            field = "" if field else token
-    if depth:
-        raise InputError("a label map that ends within an item.")
-    return items
-
-
-def _tokens(text: str) -> Iterator[tuple[str, str]]:
-    """The kind (``string``, ``word`` or ``sign``) and the value of each token, comments and spaces left out."""
-    position = 0
-    while position < len(text):
-        match = _TOKEN.match(text, position)
-        if match is None:
-            line = text.count("\n", 0, position) + 1
-            raise InputError(f"line {line} of the label map cannot be read.")
-        position = match.end()
-        if match.lastgroup == "string":
-            yield "string", _unquote(match["string"])
-        elif match.lastgroup != "skip":
-            yield str(match.lastgroup), match[0]
-
-
-def _unquote(token: str) -> str:
-    """The content of a quoted string; protobuf writes the bytes of other than ASCII letters as octal numbers."""
-
-    def escaped(match: re.Match[bytes]) -> bytes:
-        return bytes([int(match[1], 8) & 255]) if match[1].isdigit() else match[1]
-
-    return re.sub(rb"\\([0-7]{1,3}|.)", escaped, token[1:-1].encode()).decode(errors="replace")

@@ -10,6 +10,7 @@ from typing import Final
 
 from coralsmith.errors import InputError, MalformedModelError
 from coralsmith.importers.protobuf import fields
+from coralsmith.importers.source_files import SAVED_MODEL_FILE, resolve_source
 from coralsmith.importers.tfjs.model_files import (
     has_manifest_beside,
     is_graph_model,
@@ -63,6 +64,10 @@ _EXPORT: Final = "Export the trained model to one of the accepted forms."
 _LAYERS_TO_KERAS: Final = (
     "Turn it back into a Keras file: "
     "tensorflowjs_converter --input_format=tfjs_layers_model --output_format=keras model.json detector.h5."
+)
+_EXPORT_CHECKPOINT: Final = (
+    "Export its checkpoint with exporter_main_v2.py --input_type image_tensor --pipeline_config_path "
+    "pipeline.config --trained_checkpoint_dir FOLDER --output_directory EXPORT, and give EXPORT."
 )
 _FOREIGN_MAGIC: Final[tuple[tuple[bytes, _Foreign], ...]] = (
     (b"\x89PNG", _Foreign("a PNG image")),
@@ -120,13 +125,15 @@ def _refusal(path: Path, found: _Foreign) -> InputError:
 
 
 def _recognise_folder(path: Path) -> str:
-    if (path / "saved_model.pb").is_file():
+    if (resolve_source(path) / SAVED_MODEL_FILE).is_file():
         return SAVED_MODEL
     model = model_in(path)
     if model is not None:
         return recognise_format(model)
     if (path / "saved_model.pbtxt").is_file():
         raise _refusal(path, _Foreign("a SavedModel in text form", "Save it again in its binary form."))
+    if (path / "pipeline.config").is_file():
+        raise _refusal(path, _Foreign("a training folder of the TF Object Detection API", _EXPORT_CHECKPOINT))
     raise _refusal(path, _Foreign("a folder without saved_model.pb or model.json"))
 
 

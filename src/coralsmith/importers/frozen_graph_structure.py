@@ -27,6 +27,8 @@ CONTROL_FLOW: Final = frozenset({
 _CONCATENATIONS: Final = frozenset({"ConcatV2", "Concat"})
 # Operators that move or rename values only.
 _MOVING: Final = frozenset({"Identity", "Reshape", "Squeeze", "ExpandDims", "Transpose", "Snapshot"})
+# Between the raw scores and their activation the TF Object Detection API scales: `logit_scale`, nearly always 1.
+_SCALING: Final = frozenset({"Mul", "RealDiv"})
 # Operators between raw boxes and the exponentials of a decoder: taking columns apart, and dividing by the scales.
 _DECODING: Final = _MOVING | {
     "Unpack", "Split", "SplitV", "StridedSlice", "Slice", "Mul", "RealDiv", "Div", "Minimum", "Maximum", "Pack",
@@ -41,6 +43,8 @@ _SUPPRESSION: Final[dict[str, dict[str, int]]] = {
     "NonMaxSuppressionV5": {"max_detections": 2, "iou": 3, "score": 4},
     "CombinedNonMaxSuppression": {"max_detections": 3, "iou": 4, "score": 5},
 }
+SUPPRESSING: Final = frozenset(_SUPPRESSION)
+"""Operators of non-maximum suppression: a graph that holds one decodes its boxes itself."""
 
 
 class NodeGraph:
@@ -133,7 +137,7 @@ class Heads:
 
     Attributes:
         boxes: Concatenation of the raw boxes.
-        scores: Concatenation of the raw scores.
+        scores: Concatenation of the raw scores, or what scales them by another number than 1.
         activation: Node that turns the scores into probabilities.
         exponentials: Nodes of the box decoder that make sizes out of logarithms.
     """
@@ -192,7 +196,7 @@ def find_heads(graph: NodeGraph) -> Heads | None:
         for name in graph.nodes
         if graph.kind(name) in SCORE_ACTIVATIONS
         and not graph.reaches_convolution(name)
-        and (source := _first_concatenation(graph, name, _MOVING)) not in (None, *box_sources)
+        and (source := _raw_scores(graph, name)) not in (None, *box_sources)
     }
     if not box_sources or not activations:
         return None
@@ -214,6 +218,18 @@ def _first_concatenation(graph: NodeGraph, name: str, through: frozenset[str]) -
         if graph.kind(source) in _CONCATENATIONS and graph.comes_from_convolution(source):
             return source
     return None
+
+
+def _raw_scores(graph: NodeGraph, activation: str) -> str | None:
+    """What an activation is applied to: a concatenation, or a scaling of it that changes the values."""
+    joined = _first_concatenation(graph, activation, _MOVING | _SCALING)
+    for name in () if joined is None else graph.upstream(activation, _MOVING | _SCALING):
+        if name == joined:
+            break
+        factors = [graph.constant(source) for source in graph.sources(name)]
+        if graph.kind(name) in _SCALING and not any(f is not None and (f == 1).all() for f in factors):
+            return name
+    return joined
 
 
 def find_outputs(graph: NodeGraph) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from coralsmith.detection.hints import HeadHints
 from coralsmith.errors import UnsupportedModelError
 from coralsmith.findings import Finding
 from coralsmith.graph import Graph
+
+# Of an output's largest value; a thousandth of this again is eight steps of float32: rounding of two frameworks.
+_LEAST_SPAN: Final = 1e-3
 
 
 @dataclass(frozen=True)
@@ -96,8 +99,12 @@ class OutputDifference:
 
     @property
     def relative(self) -> float:
-        """The worst difference in parts of the output's range."""
-        return self.worst / (self.high - self.low) if self.high > self.low else self.worst
+        """The worst difference in parts of the output's range.
+
+        An output that hardly varies is measured against a thousandth of its values: less than that is rounding.
+        """
+        span = max(self.high - self.low, _LEAST_SPAN * max(abs(self.low), abs(self.high)))
+        return self.worst / span if span > 0 else self.worst
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,13 @@ from coralsmith.importers.tfjs import model_files as tfjs
 
 _PIECE: Final = 1 << 20
 _MAX_FILES: Final = 10_000
+SAVED_MODEL_FILE: Final = "saved_model.pb"
+SAVED_MODEL_FOLDER: Final = "saved_model"
+"""What the TF Object Detection API calls the SavedModel inside of an export folder."""
 
 
 def resolve_source(path: str | Path) -> Path:
-    """The absolute path of a source; of a SavedModel always the folder, of a TensorFlow.js model the graph's file.
+    """The absolute path of a source: of a SavedModel its folder, also in an export folder; of TFJS the graph.
 
     Raises:
         InputError: Nothing is there.
@@ -24,10 +27,11 @@ def resolve_source(path: str | Path) -> Path:
     resolved = Path(path).expanduser().absolute()
     if not resolved.exists():
         raise InputError(f"'{path}' does not exist.", hint="Check the path of the model.")
-    if resolved.name == "saved_model.pb":
+    if resolved.name == SAVED_MODEL_FILE:
         return resolved.parent
-    if resolved.is_dir() and not (resolved / "saved_model.pb").is_file():
-        return tfjs.model_in(resolved) or resolved
+    if resolved.is_dir() and not (resolved / SAVED_MODEL_FILE).is_file():
+        inner = resolved / SAVED_MODEL_FOLDER
+        return inner if (inner / SAVED_MODEL_FILE).is_file() else tfjs.model_in(resolved) or resolved
     return resolved
 
 

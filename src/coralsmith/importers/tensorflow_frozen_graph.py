@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from coralsmith.detection.head import NmsSpec
 from coralsmith.errors import MalformedModelError, UnsupportedModelError
-from coralsmith.graph.postprocess_limits import CUSTOM_CODE as POSTPROCESS
 from coralsmith.importers.framework_child import essential_line
 from coralsmith.importers.framework_exchange import Request
 from coralsmith.importers.frozen_graph_decoder import (
@@ -20,10 +19,12 @@ from coralsmith.importers.frozen_graph_decoder import (
     probe_decoder,
     probe_probabilities,
 )
-from coralsmith.importers.frozen_graph_entry import Entry, Normalisation, probe_entry
+from coralsmith.importers.frozen_graph_entry import Entry, probe_entry
+from coralsmith.importers.frozen_graph_head import api_head
+from coralsmith.importers.frozen_graph_network import network_function
+from coralsmith.importers.frozen_graph_postprocess import postprocess_source, take_postprocess
 from coralsmith.importers.frozen_graph_session import GraphSession
 from coralsmith.importers.frozen_graph_structure import (
-    CONTROL_FLOW,
     SCORE_ACTIVATIONS,
     Heads,
     NodeGraph,
@@ -34,9 +35,6 @@ from coralsmith.importers.frozen_graph_structure import (
 from coralsmith.importers.naming import unique_names
 from coralsmith.importers.samples import Picture, Samples, noise_pictures
 from coralsmith.importers.tensorflow_conversion import TensorFlowSource, refuse_reaching_out
-
-# The TF Object Detection API leaves normalisation to the caller where the input is float; this is MobileNet's.
-_ASSUMED: Final = Normalisation((0.007843137,) * 3, (-1.0,) * 3)
 
 
 def read_frozen_graph(request: Request) -> TensorFlowSource:
@@ -54,7 +52,7 @@ def graph_source(graph_def: Any, request: Request, outputs: Mapping[str, str] | 
     """The network of a GraphDef, its weights inside.
 
     Args:
-        graph_def: The graph.
+        graph_def: The graph; it is used up.
         request: What it is read for.
         outputs: Meaningful names for output tensors, where they are known; for a graph that decodes no boxes.
 
@@ -63,10 +61,13 @@ def graph_source(graph_def: Any, request: Request, outputs: Mapping[str, str] | 
         UnsupportedModelError: No image, no convolution, no fixed size, or operators that cannot be used.
         DetectionHeadError: Boxes are decoded in a way that no head describes.
     """
+    operator = take_postprocess(graph_def)
     _refuse_operators(graph_def, request.trust)
     graph = NodeGraph(graph_def)
     session = GraphSession(graph_def)
     entry = probe_entry(session, graph, request.input_size)
+    if operator is not None:
+        return postprocess_source(graph, session, entry, operator)
     heads = find_heads(graph)
     if heads is None:
         return _plain_source(graph, session, entry, outputs or {})
@@ -92,11 +93,6 @@ def _refuse_operators(graph_def: Any, trust: bool) -> None:
     nodes = [*graph_def.node, *(node for function in functions for node in function.node_def)]
     kinds = {node.op for node in nodes}
     refuse_reaching_out(kinds, trust)
-    if POSTPROCESS in kinds:
-        raise UnsupportedModelError(
-            f"The graph ends in {POSTPROCESS}, an operator that TensorFlow itself cannot run.",
-            hint="Give frozen_inference_graph.pb of the same checkpoint, which decodes its boxes in the graph.",
-        )
     known = {function.signature.name for function in functions}
     custom = [node for node in nodes if node.op not in known and op_def_registry.get(node.op) is None]
     if custom:
@@ -129,7 +125,7 @@ def _detector_source(graph: NodeGraph, session: GraphSession, entry: Entry, head
 
     shapes = {heads.boxes: (1, anchors, 4), heads.scores: (1, anchors, columns)}
     return TensorFlowSource(
-        _network_function(graph, entry, shapes),
+        network_function(graph, entry, shapes),
         ("boxes", "scores"),
         run,
         source_names={"boxes": heads.boxes, "scores": heads.scores},
@@ -137,7 +133,18 @@ def _detector_source(graph: NodeGraph, session: GraphSession, entry: Entry, head
             f"The graph was cut at '{entry.tensor}', behind its pre-processing, and at '{heads.boxes}' and "
             f"'{heads.scores}', before its decoding."
         ],
-        head=_head_document(graph, entry, heads, decoder, probabilities, columns),
+        head=api_head(
+            entry,
+            anchors=decoder.anchors,
+            box_coder={"order": decoder.order, "scales": list(decoder.scales)},
+            scores={
+                "activation": SCORE_ACTIVATIONS[graph.kind(heads.activation)],
+                "background": probabilities.background,
+            },
+            nms=_suppression_fields(graph),
+            classes=columns - (probabilities.background is not None),
+            evidence=_evidence(graph, heads, decoder, probabilities),
+        ),
     )
 
 
@@ -158,76 +165,7 @@ def _plain_source(
         return Samples(inputs, dict(zip(names, values, strict=True)))
 
     note = f"The graph was cut at '{entry.tensor}', behind its pre-processing; it decodes no boxes."
-    return TensorFlowSource(_network_function(graph, entry, dict.fromkeys(outputs)), names, run, notes=[note])
-
-
-def _network_function(graph: NodeGraph, entry: Entry, outputs: Mapping[str, tuple[int, ...] | None]) -> Any:
-    """The nodes between entry and outputs as a concrete function; each output in the given shape, if one is."""
-    import tensorflow as tf
-
-    begin = entry.tensor.partition(":")[0]
-    needed = {begin, *outputs}
-    for output in outputs:
-        needed.update(graph.upstream_until(output, begin))
-    _refuse_control_flow(graph, needed - {begin})
-    part = tf.compat.v1.GraphDef()
-    part.node.extend(graph.nodes[name] for name in sorted(needed - {begin}))
-
-    def call(image: Any) -> list[Any]:
-        values = tf.graph_util.import_graph_def(
-            part,
-            input_map={entry.tensor: image},
-            return_elements=[f"{output}:0" for output in outputs],
-            name="",
-        )
-        shaped = zip(values, outputs.values(), strict=True)
-        return [value if shape is None else tf.reshape(value, shape) for value, shape in shaped]
-
-    specification = tf.TensorSpec(entry.shape, tf.float32, name="image")
-    return tf.function(call, autograph=False).get_concrete_function(specification)
-
-
-def _refuse_control_flow(graph: NodeGraph, names: set[str]) -> None:
-    steering = sorted(name for name in names if graph.kind(name) in CONTROL_FLOW)
-    if steering:
-        raise UnsupportedModelError(
-            f"The network holds control flow: the node '{steering[0]}' is {graph.kind(steering[0])}.",
-            hint="Export the network for inference, without loops and conditions between image and raw heads.",
-        )
-
-
-def _head_document(
-    graph: NodeGraph,
-    entry: Entry,
-    heads: Heads,
-    decoder: Decoder,
-    probabilities: Probabilities,
-    columns: int,
-) -> dict[str, Any]:
-    """The head as `head.json` has it."""
-    classes = columns - (probabilities.background is not None)
-    ids = list(range(1, classes + 1))
-    assumed = entry.normalisation.is_identity
-    normalisation = _ASSUMED if assumed else entry.normalisation
-    return {
-        "schema": "coralsmith/head/1",
-        "input": {
-            "size": list(entry.shape[1:3]),
-            **normalisation.to_input_fields(),
-            "resize": "letterbox" if entry.pads else "stretch",
-        },
-        "outputs": {"boxes": "boxes", "scores": "scores"},
-        "anchors": decoder.anchors.astype(np.float32).tolist(),
-        "box_coder": {"order": decoder.order, "scales": list(decoder.scales)},
-        "scores": {
-            "activation": SCORE_ACTIVATIONS[graph.kind(heads.activation)],
-            "background": probabilities.background,
-        },
-        "nms": _suppression_fields(graph),
-        "labels": [f"class {number}" for number in ids],
-        "category_ids": ids,
-        "evidence": _evidence(graph, heads, decoder, probabilities, assumed=assumed),
-    }
+    return TensorFlowSource(network_function(graph, entry, dict.fromkeys(outputs)), names, run, notes=[note])
 
 
 def _suppression_fields(graph: NodeGraph) -> dict[str, Any]:
@@ -235,21 +173,14 @@ def _suppression_fields(graph: NodeGraph) -> dict[str, Any]:
     return {**fields, "max_detections": int(fields["max_detections"])}
 
 
-def _evidence(
-    graph: NodeGraph, heads: Heads, decoder: Decoder, probabilities: Probabilities, *, assumed: bool
-) -> str:
+def _evidence(graph: NodeGraph, heads: Heads, decoder: Decoder, probabilities: Probabilities) -> list[str]:
     suppression = "read from the graph" if find_suppression(graph) else "usual values, the graph has none"
-    said = [
+    return [
         f"box and score heads: '{heads.boxes}' and '{heads.scores}', which the graph's decoder and "
         f"{graph.kind(heads.activation)} '{heads.activation}' read (structure)",
         f"anchors and coder: measured by feeding the graph's own decoder '{decoder.boxes}' with known raw boxes",
         "background: no column is left out"
         if probabilities.background is None
         else f"background: '{probabilities.tensor}' leaves column {probabilities.background} out (measured)",
-        "normalisation: assumed to be MobileNet's, since the graph takes normalised input"
-        if assumed
-        else "normalisation: measured with plain pictures through the graph's own pre-processing",
         f"suppression: {suppression}",
-        "category ids: inferred, the TF Object Detection API counts from 1; it keeps the labels elsewhere",
     ]
-    return "; ".join(said)
