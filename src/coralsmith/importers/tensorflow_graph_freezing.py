@@ -41,6 +41,7 @@ def freeze_signature(path: str, outputs: list[str], tags: list[str]) -> Any:
         ) from error
     for function in implementing_functions(frozen):
         function.attr["_noinline"].b = True
+        function.attr["_nospecialize"].b = True  # nor have constants moved into it
     return _inlined(frozen, outputs)
 
 
