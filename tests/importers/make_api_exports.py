@@ -1,10 +1,12 @@
 """Writes detectors as the TF Object Detection API exports them, made here by its published conventions.
 
-Usage: python make_api_exports.py FOLDER SIDE; runs in a process of its own, as TensorFlow prints much.
+Usage: python make_api_exports.py FOLDER SIDE [COCO.pb]; runs in a process of its own, as TensorFlow prints much.
 
-``pyramid/`` is an FPNLite detector of random weights: a pyramid of five levels, upsampled by stacking as the API does
-it, one box predictor for all levels with a batch normalisation for each. It lies there in both exports, as a bare
-network, and with pipeline.config and label map. Weights are large enough for scores of every height.
+``pyramid/`` is an FPNLite detector of random weights: a pyramid of five levels, upsampled by stacking as the API
+does it, one box predictor for all levels with a batch normalisation for each. It lies there in both exports, as a
+bare network, and with pipeline.config and label map. Weights are large enough for scores of every height.
+
+``coco/`` is the trained COCO detector of the frozen graph, with suppression behind it.
 """
 
 from __future__ import annotations
@@ -86,18 +88,30 @@ class Pyramid(tf.Module):
             self.weights[name] = tf.Variable(value, name=name)
         return self.weights[name]
 
-    def _separable(self, x: Any, name: str, depth: int, bias: float | None = None) -> Any:
+    def _separable(
+        self, x: Any, name: str, depth: int, bias: float | None = None, spread: float | None = None
+    ) -> Any:
         filters = self._variable(f"{name}/depthwise", (3, 3, x.shape[3], 1), spread=0.35)
         x = tf.nn.depthwise_conv2d(x, filters, (1, 1, 1, 1), "SAME")
-        x = tf.nn.conv2d(x, self._variable(f"{name}/pointwise", (1, 1, x.shape[3], depth)), 1, "SAME")
+        x = tf.nn.conv2d(
+            x, self._variable(f"{name}/pointwise", (1, 1, x.shape[3], depth), spread=spread), 1, "SAME"
+        )
         return x if bias is None else tf.nn.bias_add(x, self._variable(f"{name}/bias", (depth,), bias, 0.3))
 
     def _normalised(self, x: Any, name: str) -> Any:
         """Batch normalisation and ReLU6; its moments are those of what the weights make of normal input."""
         depth = x.shape[3]
-        mean, variance = (self._variable(f"{name}/{part}", (depth,), value, 0.05) for part, value in (("mean", 0.0), ("variance", 1.0)))
-        scale, offset = (self._variable(f"{name}/{part}", (depth,), value, 0.1) for part, value in (("gamma", 1.0), ("beta", 0.3)))
-        normalised, *_ = tf.compat.v1.nn.fused_batch_norm(x, scale, offset, mean, tf.abs(variance), 1e-3, is_training=False)
+        mean, variance = (
+            self._variable(f"{name}/{part}", (depth,), value, 0.05)
+            for part, value in (("mean", 0.0), ("variance", 1.0))
+        )
+        scale, offset = (
+            self._variable(f"{name}/{part}", (depth,), value, 0.1)
+            for part, value in (("gamma", 1.0), ("beta", 0.3))
+        )
+        normalised, *_ = tf.compat.v1.nn.fused_batch_norm(
+            x, scale, offset, mean, tf.abs(variance), 1e-3, is_training=False
+        )
         return tf.nn.relu6(normalised)
 
     def _convolution(self, x: Any, name: str, depth: int, stride: int, kernel: int = 3) -> Any:
@@ -111,8 +125,12 @@ class Pyramid(tf.Module):
             taps.append(x)
         laterals = [self._convolution(tap, f"lateral{i}", DEPTH, 1, 1) for i, tap in enumerate(taps[2:])]
         for finer in (1, 0):
-            laterals[finer] += upsampled(laterals[finer + 1])[:, : laterals[finer].shape[1], : laterals[finer].shape[2]]
-        maps = [self._normalised(self._separable(x, f"smooth{i}", DEPTH), f"smooth{i}") for i, x in enumerate(laterals)]
+            laterals[finer] += upsampled(laterals[finer + 1])[
+                :, : laterals[finer].shape[1], : laterals[finer].shape[2]
+            ]
+        maps = [
+            self._normalised(self._separable(x, f"smooth{i}", DEPTH), f"smooth{i}") for i, x in enumerate(laterals)
+        ]
         for level in (6, 7):
             maps.append(self._convolution(maps[-1], f"coarse{level}", DEPTH, 2))
         return maps
@@ -126,8 +144,8 @@ class Pyramid(tf.Module):
                 for layer in range(2):
                     shared = self._separable(towers[tower], f"{tower}{layer}", DEPTH)
                     towers[tower] = self._normalised(shared, f"{tower}{layer}/level{level}")
-            box = self._separable(towers["box"], "box_predictor", 4 * BOXES, 0.0)
-            score = self._separable(towers["class"], "class_predictor", (1 + CLASSES) * BOXES, -2.5)
+            box = self._separable(towers["box"], "box_predictor", 4 * BOXES, 0.0, 0.05)
+            score = self._separable(towers["class"], "class_predictor", (1 + CLASSES) * BOXES, -5.0)
             boxes.append(tf.reshape(box, (1, -1, 4)))
             scores.append(tf.reshape(score, (1, -1, 1 + CLASSES)))
         return tf.concat(boxes, 1), tf.concat(scores, 1)
@@ -147,16 +165,19 @@ def detections(raw_boxes: Any, raw_scores: Any, anchors: np.ndarray) -> dict[str
     y, x = dy / SCALES[0] * h + yc, dx / SCALES[1] * w + xc
     boxes = tf.transpose(tf.stack([y - height / 2, x - width / 2, y + height / 2, x + width / 2]))[None]
     scores = tf.sigmoid(tf.multiply(raw_scores, 1.0, name="scale_logits"))
+    return suppressed(boxes, scores[:, :, 1:]) | {"raw_detection_boxes": boxes, "raw_detection_scores": scores}
+
+
+def suppressed(boxes: Any, scores: Any) -> dict[str, Any]:
+    """Suppression for each class, of boxes cut at the edges, and classes that count from 1."""
     found = tf.image.combined_non_max_suppression(
-        tf.clip_by_value(boxes, 0.0, 1.0)[:, :, None], scores[:, :, 1:], 100, 100, 0.6, 1e-8
+        tf.clip_by_value(boxes, 0.0, 1.0)[:, :, None], scores, 100, 100, 0.6, 1e-8
     )
     return {
         "detection_boxes": found.nmsed_boxes,
         "detection_scores": found.nmsed_scores,
         "detection_classes": found.nmsed_classes + 1,
         "num_detections": tf.cast(found.valid_detections, tf.float32),
-        "raw_detection_boxes": boxes,
-        "raw_detection_scores": scores,
     }
 
 
@@ -215,7 +236,32 @@ def pyramid(folder: Path, side: int) -> None:
         (place / "pipeline.config").write_text(PIPELINE % (CLASSES, side, side))
         (place / "label_map.pbtxt").write_text(LABEL_MAP)
     np.save(folder / "anchors.npy", anchors)
+    remember(folder, side)
+
+
+def remember(folder: Path, side: int) -> None:
+    """Some pictures of the network's own size, and what the inference export detects on them."""
+    generator = np.random.default_rng(11)
+    pictures = np.repeat(np.repeat(generator.integers(0, 256, (6, side // 8, side // 8, 3), np.uint8), 8, 1), 8, 2)
+    detect = tf.saved_model.load(str(folder / "saved_model")).signatures["serving_default"]
+    runs = [detect(input_tensor=tf.constant(picture[None])) for picture in pictures]
+    found = {name: np.stack([np.asarray(run[name])[0] for run in runs]) for name in runs[0]}
+    np.savez(folder / "detections.npz", pictures=pictures, **found)
+
+
+def coco(folder: Path, frozen: Path) -> None:
+    """The trained detector, from photo to detections, as a SavedModel of TensorFlow 1."""
+    graph_def = tf.compat.v1.GraphDef.FromString(frozen.read_bytes())
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        names = ["image_tensor:0", "Postprocessor/ExpandDims_1:0", "Postprocessor/Slice:0"]
+        image, boxes, scores = tf.import_graph_def(graph_def, return_elements=names, name="")
+        boxes = tf.reshape(boxes, (1, -1, 4))
+        outputs = suppressed(boxes, scores) | {"raw_detection_boxes": boxes, "raw_detection_scores": scores}
+        place = str(folder / "saved_model")
+        tf.compat.v1.saved_model.simple_save(session, place, {"inputs": image}, outputs)
 
 
 if __name__ == "__main__":
     pyramid(Path(sys.argv[1]) / "pyramid", int(sys.argv[2]))
+    if len(sys.argv) > 3:
+        coco(Path(sys.argv[1]) / "coco", Path(sys.argv[3]))

@@ -143,8 +143,24 @@ def frozen_detector(folder: Path) -> None:
         tf.identity(tf.gather(boxes[0], kept), "z")
     graph_def = graph.as_graph_def()
     (folder / "frozen.pb").write_bytes(graph_def.SerializeToString())
-    graph_def.node.add(name="detections", op="TFLite_Detection_PostProcess", input=["concat", "concat_1"])
+    frozen_with_operator(folder, graph_def, anchors)
+
+
+def frozen_with_operator(folder: Path, graph_def: Any, anchors: np.ndarray) -> None:
+    """The graph as ``export_tflite_ssd_graph.py`` leaves it, and one whose operator lacks its anchors."""
+    anchor_node = graph_def.node.add(name="anchors", op="Const")
+    anchor_node.attr["dtype"].type = tf.float32.as_datatype_enum
+    anchor_node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(anchors))
+    operator = graph_def.node.add(name="detections", op="TFLite_Detection_PostProcess")
+    operator.input.extend(["concat", "Softmax", "anchors"])
+    for name, whole in {"max_detections": 9, "num_classes": 2}.items():
+        operator.attr[name].i = whole
+    for name, value in {"y_scale": 8, "x_scale": 8, "h_scale": 4, "w_scale": 4}.items():
+        operator.attr[name].f = value
+    operator.attr["nms_iou_threshold"].f, operator.attr["nms_score_threshold"].f = 0.55, 0.0
     (folder / "postprocess.pb").write_bytes(graph_def.SerializeToString())
+    del operator.input[2]
+    (folder / "without_anchors.pb").write_bytes(graph_def.SerializeToString())
 
 
 def frozen_classifier(folder: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from coralsmith.errors import CoralsmithError, InputError, MalformedModelError
 from coralsmith.graph.writer import serialize
 from coralsmith.importers import recognise_format
+from coralsmith.importers.source_files import resolve_source
 from tests import builders
 
 
@@ -93,6 +94,21 @@ def test_a_saved_model_is_its_folder_or_the_graph_in_it(tmp_path: Path) -> None:
     (folder / "saved_model.pb").write_bytes(b"\x08\x01\x12\x80\x01" + bytes(140))
     assert recognise_format(folder) == "saved-model"
     assert recognise_format(folder / "saved_model.pb") == "saved-model"
+
+
+def test_an_export_folder_is_the_saved_model_in_it(tmp_path: Path) -> None:
+    (tmp_path / "saved_model").mkdir()
+    (tmp_path / "saved_model" / "saved_model.pb").write_bytes(b"\x08\x01\x12\x80\x01" + bytes(140))
+    assert recognise_format(tmp_path) == "saved-model"
+    assert resolve_source(tmp_path) == tmp_path / "saved_model"
+    assert resolve_source(tmp_path / "saved_model") == tmp_path / "saved_model"
+
+
+def test_a_folder_of_checkpoints_is_told_how_to_be_exported(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.config").touch()
+    with pytest.raises(InputError, match="a training folder") as caught:
+        recognise_format(tmp_path)
+    assert "exporter_main_v2.py" in caught.value.hint
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:

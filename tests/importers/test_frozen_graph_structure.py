@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from coralsmith.errors import UnsupportedModelError
@@ -92,3 +93,19 @@ def test_an_edge_to_nowhere_is_refused() -> None:
 def test_a_loop_does_not_keep_it_busy() -> None:
     nodes = {**DETECTOR, "n2": ("Merge", ["n0", "n5"])}
     assert find_heads(graph_of(nodes)) == Heads("n9", "n11", "n20", ("n15", "n17"))
+
+
+@pytest.mark.parametrize(("factor", "scores"), [(1.0, "n11"), (0.5, "n20a")])
+def test_a_scaling_of_the_scores_belongs_to_the_network_unless_it_is_one(
+    factor: float, scores: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scaled = {
+        **DETECTOR,
+        "n20a": ("Mul", ["n19", "n1"]),
+        "n20": ("Sigmoid", ["n20a"]),
+    }
+    constants = {"n1": np.array(factor)}
+    monkeypatch.setattr(NodeGraph, "constant", lambda _, name: constants.get(name))
+    heads = find_heads(graph_of(scaled))
+    assert heads is not None
+    assert heads.scores == scores

@@ -91,7 +91,7 @@ def test_an_int8_model_of_the_converter_is_kept(sources: Path) -> None:
         ("open_size.keras", UnsupportedModelError, "no fixed size"),
         ("open_size.tflite", UnsupportedModelError, "no fixed size"),
         ("two_signatures", UnsupportedModelError, "not clear which signature.*convolve, halve"),
-        ("postprocess.pb", UnsupportedModelError, "TFLite_Detection_PostProcess"),
+        ("without_anchors.pb", MalformedModelError, "TFLite_Detection_PostProcess in the graph has 2 inputs"),
         ("without_weights.tflite", UnsupportedModelError, "VAR_HANDLE, READ_VARIABLE"),
     ],
 )
@@ -160,6 +160,18 @@ def test_a_frozen_detector_with_other_conventions_gives_its_head_away(
     np.testing.assert_allclose(head.anchors, np.load(sources / "frozen_anchors.npy"), atol=1e-6)
     assert imported.verification is not None
     assert max(difference.worst for difference in imported.verification.detections) < 1e-5
+
+
+@slow
+def test_a_frozen_graph_that_ends_in_the_operator_tells_its_head(sources: Path) -> None:
+    imported = import_model(sources / "postprocess.pb")
+    head = imported.head
+    assert head is not None
+    head.check_against(imported.graph)
+    np.testing.assert_array_equal(head.anchors, np.load(sources / "frozen_anchors.npy"))
+    assert (head.box_coder.order, head.box_coder.scales) == ("yxhw", (8, 8, 4, 4))
+    assert (head.score.activation, head.score.background) == ("none", 0)
+    assert (head.nms.iou, head.nms.score, head.nms.max_detections) == (0.55, 0.0, 9)
 
 
 @slow

@@ -226,10 +226,15 @@ def _raw_scores(graph: NodeGraph, activation: str) -> str | None:
     for name in () if joined is None else graph.upstream(activation, _MOVING | _SCALING):
         if name == joined:
             break
-        factors = [graph.constant(source) for source in graph.sources(name)]
-        if graph.kind(name) in _SCALING and not any(f is not None and (f == 1).all() for f in factors):
+        if graph.kind(name) in _SCALING and not _keeps_values(graph, name):
             return name
     return joined
+
+
+def _keeps_values(graph: NodeGraph, name: str) -> bool:
+    """Whether a node multiplies or divides by a constant of ones."""
+    factors = [graph.constant(source) for source in graph.sources(name)]
+    return any(factor is not None and bool((factor == 1).all()) for factor in factors)
 
 
 def find_outputs(graph: NodeGraph) -> list[str]:
