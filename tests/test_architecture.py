@@ -25,6 +25,7 @@ EXCEPTIONS = {("report/schemas.py", "recipe")}
 
 # They run in the child processes of `importers/tensorflow_child.py` and `importers/{onnx,torch}/child.py` only.
 CHILD_MODULES = {
+    "importers/frozen_graph_network.py",
     "importers/frozen_graph_session.py",
     "importers/frozen_graph_structure.py",
     "importers/onnx/cleaning.py",
@@ -35,6 +36,7 @@ CHILD_MODULES = {
     "importers/onnx/translation.py",
     "importers/tensorflow_conversion.py",
     "importers/tensorflow_frozen_graph.py",
+    "importers/tensorflow_graph_freezing.py",
     "importers/tensorflow_keras.py",
     "importers/tensorflow_saved_model.py",
     "importers/tfjs/graph_def.py",

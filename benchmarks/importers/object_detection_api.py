@@ -28,11 +28,11 @@ from coralsmith.compat.check import check_graph
 from coralsmith.detection.decode import class_probabilities, decode_boxes, decode_detections
 from coralsmith.detection.detections import Detections
 from coralsmith.detection.head import DetectionHead
+from coralsmith.detection.head_choice import choose_head
 from coralsmith.detection.images import find_images, load_rgb
 from coralsmith.detection.nms import intersection_over_union
 from coralsmith.detection.preprocess import resize_image
 from coralsmith.graph.executor import Executor
-from coralsmith.head_choice import choose_head
 from coralsmith.importers import import_model
 from coralsmith.repair.driver import repair
 

@@ -40,7 +40,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show infos too, and tracebacks of errors.")]
 Images = Annotated[Path | None, typer.Option("--images", help="Folder of typical photos; no labels needed.")]
-HeadFile = Annotated[Path | None, typer.Option("--head", help="head.json to use instead of the model's own.")]
+HeadFile = Annotated[Path | None, typer.Option("--head", help="head.json, or pipeline.config, for the model.")]
 LabelFile = Annotated[Path | None, typer.Option("--labels", help="Label file; one label a line.")]
 DataSet = Annotated[Path | None, typer.Option("--dataset", help="Folder of COCO, Pascal VOC or YOLO data.")]
 Split = Annotated[

@@ -10,6 +10,7 @@ from coralsmith.detection.head import DetectionHead
 from coralsmith.detection.head_check import check_head
 from coralsmith.detection.head_choice import choose_head, head_beside
 from coralsmith.detection.images import find_images, readable_sample
+from coralsmith.detection.pipeline_config import find_pipeline_config
 from coralsmith.detection.postprocess_op import find_postprocess_op
 from coralsmith.detection.preprocess import resize_image
 from coralsmith.findings import Finding
@@ -88,7 +89,8 @@ def check_given_head(
         images: uint8 RGB images of the model's input size.
     """
     is_carried = head_file is None and imported.head is not None
-    is_given = head_file is not None or (imported.head is None and head_beside(source) is not None)
+    beside = head_beside(source) or find_pipeline_config(source)
+    is_given = head_file is not None or (imported.head is None and beside is not None)
     if find_postprocess_op(imported.graph) is not None or not images:
         return []
     if is_given or (is_carried and not imported.is_head_proved):

@@ -6,8 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
-from coralsmith.detection.head import DetectionHead
-from coralsmith.detection.head_choice import head_beside
+from coralsmith.detection.head_choice import head_beside, read_head_file
 from coralsmith.detection.images import ImageFolder, readable_sample
 from coralsmith.detection.input_convention import conventional_input
 from coralsmith.detection.preprocess import resize_image
@@ -65,7 +64,7 @@ def _quantize(
 ) -> QuantizedFile:
     imported = import_model(model, trust=recipe.trust, verify=False, progress=progress)
     usual, _ = conventional_input(imported.graph)
-    head = None if head_file is None else DetectionHead.load(head_file)
+    head = None if head_file is None else read_head_file(imported.graph, head_file)
     spec = usual if head is None else head.input
     folder = ImageFolder(images, usual.size, spec.resize, recipe.samples, recipe.seed)
     normalised = NormalisedImages(folder, spec)

@@ -12,11 +12,11 @@ from tests.tiny_detector import CLASSES, MAPS, SIDE, tiny_detector, tiny_head
 
 from coralsmith.detection.anchors import CONFIG_RATIOS, ssd_anchors
 from coralsmith.detection.head import DetectionHead, InputSpec, NmsSpec
+from coralsmith.detection.head_choice import choose_head
 from coralsmith.detection.pipeline_config import PipelineConfig, read_pipeline_config
 from coralsmith.detection.pipeline_head import completed_by_pipeline, head_from_pipeline
 from coralsmith.detection.postprocess_op import append_score_activation, attach_postprocess_op
 from coralsmith.errors import DetectionHeadError, InputError
-from coralsmith.head_choice import choose_head
 
 ANCHORS = ssd_anchors([(cells, cells) for cells, _ in MAPS], (SIDE, SIDE), ratios=CONFIG_RATIOS)
 FITTING = {
@@ -66,7 +66,7 @@ def test_labels_come_from_the_map_beside_the_file(path: Path) -> None:
     (path.parent / "labels.pbtxt").write_text(LABEL_MAP)
     assert head_from_pipeline(tiny_detector(), found).labels == ("port", "starboard")
     (path.parent / "labels.pbtxt").write_text(LABEL_MAP + "item { id: 3 name: 'keel' }")
-    with pytest.raises(DetectionHeadError, match=r"'labels\.pbtxt'.*3 classes.*says 2"):
+    with pytest.raises(DetectionHeadError, match=r"'labels\.pbtxt'.*3 classes in the model, 2 in the file"):
         head_from_pipeline(tiny_detector(), found)
     (path.parent / "labels.pbtxt").write_text("item { id: 1")
     with pytest.raises(InputError, match=r"labels\.pbtxt"):
@@ -142,7 +142,7 @@ def test_what_was_only_assumed_comes_from_the_file(path: Path) -> None:
     ("changed", "message"),
     [
         ({"resizer": "image_resizer { fixed_shape_resizer { } }"}, "the input"),
-        ({"classes": "num_classes: 3 add_background_class: false"}, "2 classes.*says 3"),
+        ({"classes": "num_classes: 3 add_background_class: false"}, "2 classes in the model, 3 in the file"),
         ({"coder": "box_coder { faster_rcnn_box_coder { y_scale: 5 } }"}, "the box coder"),
         (
             {"anchors": "anchor_generator { ssd_anchor_generator { num_layers: 2 min_scale: 0.3 "
@@ -166,7 +166,7 @@ def test_it_is_found_beside_the_model_or_given_as_the_head(path: Path, tmp_path:
         choose_head(tiny_detector(), elsewhere, head_file=path),
     ):
         assert np.array_equal(head.anchors, ANCHORS)
-    with pytest.raises(DetectionHeadError, match="neighbouring anchors"):
+    with pytest.raises(DetectionHeadError, match="recognised on images"):
         choose_head(tiny_detector(), elsewhere)
 
 

@@ -103,6 +103,17 @@ def choose_head(
     return head
 
 
+def read_head_file(graph: Graph, file: Path) -> DetectionHead:
+    """The head in a file that the user gives for a graph with raw heads: a head.json, or a pipeline.config.
+
+    Raises:
+        InputError: The file cannot be read; a `DetectionHeadError` where it makes no head of the graph.
+    """
+    if file.suffix == PIPELINE_SUFFIX:
+        return head_from_pipeline(graph, read_pipeline_config(file))
+    return DetectionHead.load(file)
+
+
 def _own_head(graph: Graph, carried: DetectionHead | None, hints: HeadHints) -> tuple[DetectionHead | None, Graph]:
     """The head that a model brings along, and the graph whose outputs it names."""
     if carried is None and find_postprocess_op(graph) is not None:

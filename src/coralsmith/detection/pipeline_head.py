@@ -142,9 +142,7 @@ def _require_same_anchors(head: DetectionHead, graph: Graph, config: PipelineCon
         return []
     expected = _anchors(layout, config, head.input.size)
     apart = float(np.abs(expected - head.anchors).max())
-    _require(
-        apart <= _SAME_ANCHORS, "the anchors", f"some that are up to {apart:.2g} apart", config.generator.name
-    )
+    _require(apart <= _SAME_ANCHORS, "the anchors", "others", f"{config.generator.name}, up to {apart:.2g} apart")
     return [f"{config.generator.name} of {FILE_NAME} makes the same anchors"]
 
 
@@ -163,7 +161,7 @@ def _completed_input(head: DetectionHead, graph: Graph, config: PipelineConfig) 
     told = extractor.input(head.input.size, config.resize)
     if _same_pixels(head.input, conventional_input(graph)[0]):
         return told, [_input_evidence(config)]
-    _require(_same_pixels(head.input, told), "the input", "another normalisation", f"that of {config.extractor}")
+    _require(_same_pixels(head.input, told), "the input", "another normalisation", config.extractor)
     return head.input, []
 
 
@@ -202,7 +200,7 @@ def _labels(config: PipelineConfig) -> tuple[tuple[str, ...], list[str]]:
 def _require(fits: bool, what: str, found: str, told: str) -> None:
     if not fits:
         raise DetectionHeadError(
-            f"{FILE_NAME} does not belong to the model: {what} of the model has {found}, the file says {told}.",
+            f"{FILE_NAME} does not belong to the model: {what}: {found} in the model, {told} in the file.",
             hint=_ANOTHER,
         )
 
