@@ -188,12 +188,11 @@ def _labels(config: PipelineConfig) -> tuple[tuple[str, ...], list[str]]:
             f"label map '{path.name}' is not beside {FILE_NAME}: the labels are numbers (--labels gives names)"
         ]
     labels = tuple(read_labels(path))
-    _require(
-        len(labels) == config.classes,
-        f"the label map '{path.name}'",
-        f"{len(labels)} classes",
-        f"{config.classes}",
-    )
+    if len(labels) != config.classes:
+        raise DetectionHeadError(
+            f"The label map '{path.name}' names {len(labels)} classes, {FILE_NAME} has {config.classes}.",
+            hint="Put the label map of this training beside it, or give the names with --labels.",
+        )
     return labels, [f"labels: '{path.name}', which {FILE_NAME} names"]
 
 
