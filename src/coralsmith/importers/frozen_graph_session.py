@@ -32,7 +32,10 @@ class GraphSession:
                 hint="The graph is damaged: export or download the model again.",
             ) from error
         self.graph = graph
-        self._session = tf.compat.v1.Session(graph=graph)
+        # The graph is run a hundred times from other tensors each; optimising it anew takes longer than running.
+        configuration = tf.compat.v1.ConfigProto()
+        configuration.graph_options.rewrite_options.disable_meta_optimizer = True
+        self._session = tf.compat.v1.Session(graph=graph, config=configuration)
 
     def run(self, tensors: Sequence[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """The values of tensors ("node" or "node:0") for fed ones."""
