@@ -200,3 +200,14 @@ def test_the_command_prints_the_document(model: Path, data: Path, capsys: pytest
         document
     )
     assert document["schema"] == "coralsmith/evaluate/1" and len(document["ap_interval"]) == 2
+
+
+def test_a_reference_without_a_head_is_told_where_its_head_is_looked_for(
+    model: Path, data: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other" / "other.tflite"
+    other.parent.mkdir()
+    write_tflite(tiny_detector(), other)
+    with pytest.raises(DetectionHeadError) as error:
+        evaluate(model, data, against=other)
+    assert "other.tflite" in error.value.message and "'other_head.json'" in error.value.hint

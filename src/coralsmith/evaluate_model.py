@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coralsmith.detection.images import find_images, readable_sample
-from coralsmith.errors import UsageError
+from coralsmith.errors import DetectionHeadError, UsageError
 from coralsmith.evaluation.bootstrap import RESAMPLES
 from coralsmith.evaluation.class_findings import class_findings
 from coralsmith.evaluation.classes import match_classes
@@ -91,7 +92,7 @@ def evaluate(
     choices = ImportChoices(trust, input_size, factory)
     head_file, labels_file = (None if path is None else Path(path).expanduser() for path in (head, labels))
     subject = load_model(Path(model).expanduser(), head_file, labels_file, photos, choices, progress)
-    references = [load_model(Path(o).expanduser(), None, None, photos, choices, progress) for o in others]
+    references = [_load_reference(Path(other).expanduser(), photos, choices, progress) for other in others]
     subject, *references = named_alike([subject, *references])
     labelled = data if isinstance(data, Dataset) else None
     if labelled is not None:
@@ -115,6 +116,18 @@ def evaluate(
     notes += noticed_in(subject_entry, labelled)
     rows = tuple(entry.row() for entry in entries)
     return _report(str(dataset or images), split, decoding, subject_entry, reference, rows, notes)
+
+
+def _load_reference(
+    path: Path, photos: Sequence[NDArray[np.uint8]], choices: ImportChoices, progress: Progress
+) -> MeasuredModel:
+    """Another model, whose head must be its own: the options are about the first."""
+    try:
+        return load_model(path, None, None, photos, choices, progress)
+    except DetectionHeadError as error:
+        where = f"Its head is looked for beside it, as '{path.stem}_head.json'"
+        hint = f"{where}; --head and --labels are those of the first model."
+        raise DetectionHeadError(error.message, hint, error.evidence) from error
 
 
 def run_by_its_framework(

@@ -126,7 +126,7 @@ def load_model(
             hints=imported.hints,
         )
     except DetectionHeadError as error:
-        raise DetectionHeadError(f"'{path}': {error.message}", error.hint) from error
+        raise DetectionHeadError(f"'{path}': {error.message}", error.hint, error.evidence) from error
     measured = replace(measured_graph(imported.graph, head, str(path)), imported=imported)
     operator = _own_operator(path)
     return measured if operator is None else replace(measured, within_classes=suppresses_within_classes(operator))

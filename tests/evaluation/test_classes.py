@@ -57,3 +57,13 @@ def test_category_ids_do_not_overrule_names() -> None:
 def test_a_long_list_of_unknown_classes_is_cut() -> None:
     with pytest.raises(DetectionHeadError, match="and 20 more"):
         match_classes(_dataset([f"class {i}" for i in range(30)], list(range(30))), ["cat"])
+
+
+def test_numbers_with_gaps_are_pointed_out() -> None:
+    dataset = _dataset(["cat", "dog"], [0, 1], (1, 90))
+    with pytest.raises(DetectionHeadError) as error:
+        match_classes(dataset, ["class 0", "class 1"])
+    assert "from 1 to 90 with gaps" in error.value.hint
+    with pytest.raises(DetectionHeadError) as error:
+        match_classes(_dataset(["cat", "dog"], [0, 1], (1, 2)), ["class 0", "class 1"])
+    assert "gaps" not in error.value.hint

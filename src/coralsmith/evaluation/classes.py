@@ -71,7 +71,8 @@ def _require_one_each(dataset: Dataset, labels: Sequence[str], candidates: list[
         raise DetectionHeadError(
             f"The data set has boxes of {_listed(missing)}, which the model does not know; its labels are "
             f"{_listed(labels)}.",
-            hint="Give the model's labels as the data set spells them, with --head or --labels.",
+            hint="Give the model's labels as the data set spells them, with --head or --labels."
+            f"{_numbers(dataset)}",
         )
     double = [name for name, found in zip(dataset.labels, candidates, strict=True) if len(found) > 1]
     if double:
@@ -79,6 +80,17 @@ def _require_one_each(dataset: Dataset, labels: Sequence[str], candidates: list[
             f"The model has more than one class called {_listed(double)}.",
             hint="Correct the labels: which of them does the data set mean?",
         )
+
+
+def _numbers(dataset: Dataset) -> str:
+    """Where a data set numbers its classes with gaps, how a label file says which is which."""
+    ids = dataset.category_ids
+    if ids is None or max(ids) - min(ids) == len(ids) - 1:
+        return ""
+    return (
+        f" The data set's numbers run from {min(ids)} to {max(ids)} with gaps; lines of number and label "
+        "('0 person') count the model's classes from 0 and may leave some out."
+    )
 
 
 def _listed(names: Sequence[str], limit: int = 10) -> str:
