@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -20,6 +21,7 @@ from coralsmith.graph import Graph
 from coralsmith.graph.writer import write_tflite
 from coralsmith.progress import SilentProgress
 from coralsmith.quantization.quantizer import quantize_graph
+from coralsmith.report.schemas import schemas
 from coralsmith.runtime.detector import Detector
 from tests.tiny_detector import SIDE, tiny_detector, tiny_head, write_photos, write_tiny_detector
 
@@ -200,6 +202,7 @@ def test_the_command_prints_the_document(model: Path, data: Path, capsys: pytest
         document
     )
     assert document["schema"] == "coralsmith/evaluate/1" and len(document["ap_interval"]) == 2
+    jsonschema.validate(document, schemas()["evaluate"])
 
 
 def test_a_reference_without_a_head_is_told_where_its_head_is_looked_for(

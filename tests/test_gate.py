@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from coralsmith.errors import UsageError
+from coralsmith.errors import UnsupportedModelError, UsageError
 from coralsmith.evaluation.agreement import Classes
 from coralsmith.evaluation.dataset import Dataset
 from coralsmith.evaluation.ledger import Contender, Entry, draw_up, set_against
@@ -96,6 +96,33 @@ def test_a_rung_whose_packages_are_missing_is_skipped_and_said() -> None:
     skipped = result.record.rungs[1]
     assert skipped.ap is None and "pip install 'coralsmith[torch]'" in skipped.skipped
     assert [(f.rule, f.severity) for f in result.findings] == [("rung-skipped", "warning")]
+
+
+def test_a_dearer_rung_that_fails_is_passed_over_and_said() -> None:
+    ladder = Ladder(5, 6, 10)
+    works = ladder.run
+
+    def run(rung: Rung) -> Quantized:
+        if rung.name == "rung-1":
+            raise UnsupportedModelError("It cannot be balanced.", "Leave it.")
+        return works(rung)
+
+    ladder.run = run  # type: ignore[method-assign]
+    result = ladder.climb(0.2)
+    assert result.record.chosen == "rung-2"
+    assert result.record.rungs[1].skipped == "It cannot be balanced. Leave it."
+    assert [finding.rule for finding in result.findings] == ["rung-skipped"]
+
+
+def test_the_first_rung_must_work() -> None:
+    ladder = Ladder(5, 10)
+
+    def run(_rung: Rung) -> Quantized:
+        raise UnsupportedModelError("It has no int8 form.")
+
+    ladder.run = run  # type: ignore[method-assign]
+    with pytest.raises(UnsupportedModelError):
+        ladder.climb(0.2)
 
 
 def test_with_nothing_to_try_it_is_an_error() -> None:

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Final
 
 from coralsmith.detection.head import DetectionHead
-from coralsmith.errors import MissingExtraError, UsageError
+from coralsmith.errors import CoralsmithError, MissingExtraError, UsageError
 from coralsmith.evaluation.evaluate import Comparison
 from coralsmith.evaluation.ledger import Entry
 from coralsmith.findings import Finding
@@ -124,7 +124,8 @@ def climb(
 ) -> Climb:
     """Try one rung after the other and stop at the first whose drop is inside the limit.
 
-    Where none is, the one with the smallest drop is taken, and an error finding says so.
+    Where none is, the one with the smallest drop is taken, and an error finding says so. A dearer rung that fails
+    is passed over, and that is said too.
 
     Args:
         quantize: Runs a rung.
@@ -136,6 +137,7 @@ def climb(
 
     Raises:
         UsageError: Not one rung could be tried.
+        CoralsmithError: The first that was tried failed.
     """
     tried: list[tuple[RungRecord, Quantized, Entry]] = []
     records: list[RungRecord] = []
@@ -147,7 +149,13 @@ def climb(
             continue
         progress.step(f"Quantize: {rung.title}")
         start = time.perf_counter()
-        quantized = quantize(rung)
+        try:
+            quantized = quantize(rung)
+        except CoralsmithError as error:
+            if not tried:
+                raise
+            records.append(RungRecord(rung.name, rung.title, skipped=f"{error.message} {error.hint}".strip()))
+            continue
         seconds = round(time.perf_counter() - start, 3)
         entry = measure(quantized)
         assert entry.comparison is not None, "the float model was measured too"
