@@ -15,43 +15,39 @@ from coralsmith.quantization.weights import WEIGHT_LIMIT
 
 
 class _Requantize(torch.autograd.Function):  # type: ignore[misc]
-    """``clamp(round(x * multiplier), low, high)``.
-
-    The gradient passes straight through where a value is not clipped; a clipped one moves the end it was clipped
-    to. With a multiplier and ends that are functions of a range this is the gradient of learned step sizes
-    (Esser et al. 2020), in its asymmetric form (Bhalgat et al. 2020).
-    """
+    @staticmethod
+    def forward(context: Any, values: Any, multiplier: Any, zero_point: Any, low: float, high: float) -> Any:
+        steps = torch.mul(values, multiplier)
+        context.save_for_backward(steps, multiplier)
+        context.inside = low - 0.5, high + 0.5
+        context.zero_point_shape = zero_point.shape
+        return steps.round().clamp_(low, high)
 
     @staticmethod
-    def forward(context: Any, values: Any, multiplier: Any, low: Any, high: Any) -> Any:
-        context.save_for_backward(values, multiplier, low, high)
-        return torch.mul(values, multiplier).round_().clamp_(low, high)
-
-    @staticmethod
-    def backward(context: Any, gradient: Any) -> tuple[Any, Any, Any, Any]:
-        values, multiplier, low, high = context.saved_tensors
-        steps = values * multiplier
-        above, below = steps > high + 0.5, steps < low - 0.5
-        inside = gradient.masked_fill(above | below, 0.0)
-        _, of_multiplier, of_low, of_high = context.needs_input_grad
-        return (
-            inside * multiplier,
-            (inside * values).sum_to_size(multiplier.shape) if of_multiplier else None,
-            (gradient * below).sum() if of_low else None,
-            (gradient * above).sum() if of_high else None,
-        )
+    def backward(context: Any, gradient: Any) -> tuple[Any, Any, Any, None, None]:
+        steps, multiplier = context.saved_tensors
+        inside = torch.ops.aten.hardtanh_backward(gradient, steps, *context.inside)
+        _, of_multiplier, of_zero_point, _, _ = context.needs_input_grad
+        scaled = (inside * steps).sum_to_size(multiplier.shape) / multiplier if of_multiplier else None
+        moved = inside.sum() - gradient.sum() if of_zero_point else None
+        return inside.mul_(multiplier), scaled, moved, None, None
 
 
-def requantize(values: Any, multiplier: Any, low: Any, high: Any) -> Any:
-    """Whole steps of the output's scale.
+def requantize(values: Any, multiplier: Any, zero_point: Any, low: float, high: float) -> Any:
+    """``clamp(round(values * multiplier), low, high)``: whole steps of the output's scale.
+
+    The gradient passes straight through where a value is not clipped; a clipped one moves the zero point. With a
+    multiplier and a zero point that are functions of a range, this is the gradient of learned step sizes (Esser
+    et al. 2020) in its asymmetric form (Bhalgat et al. 2020).
 
     Args:
         values: Accumulators, or real numbers: float32, channels last.
         multiplier: What turns them into steps: float32, no dimensions or [channels].
-        low: The lowest number of steps that is written, no dimensions.
+        zero_point: The output's, no dimensions; only its gradient counts.
+        low: The lowest number of steps that is written: -128 less the zero point, or a fused activation's limit.
         high: The highest.
     """
-    return _Requantize.apply(values, multiplier, low, high)
+    return _Requantize.apply(values, multiplier, zero_point, low, high)
 
 
 class _Round(torch.autograd.Function):  # type: ignore[misc]
@@ -72,3 +68,8 @@ def straight_through_round(values: Any) -> Any:
 def whole_weights(steps: Any) -> Any:
     """int8 weights, symmetric and without -128, from weights in units of their scale."""
     return straight_through_round(steps.clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT))
+
+
+def with_gradient_of(values: Any, factor: Any) -> Any:
+    """`values`, unchanged, with the gradient of ``values * factor / factor.detach()``."""
+    return values + values.detach() * (factor / factor.detach() - 1.0)

@@ -11,7 +11,7 @@ import torch
 from coralsmith.graph import Array, Graph, Op, Quant, Tensor
 from coralsmith.quantization.rules import SAME_SCALE, WEIGHTED, value_inputs
 from coralsmith.quantization.weights import BIAS_LIMIT, WEIGHT_LIMIT, quantize_operand
-from coralsmith.tuning.fake_quantization import straight_through_round, whole_weights
+from coralsmith.tuning.fake_quantization import straight_through_round, whole_weights, with_gradient_of
 from coralsmith.tuning.network import Network
 from coralsmith.tuning.ranges import LearnedRanges
 
@@ -19,6 +19,8 @@ ROUNDING: Final = frozenset({"AVERAGE_POOL_2D", "RESIZE_BILINEAR", "MIRROR_PAD",
 """Operators of one scale whose results may lie between its integers; the others only move integers."""
 
 NEARLY_HALF: Final = 0.499
+MOST_GAIN: Final = 0.5
+"""A weight scale changes by no more than this share of itself."""
 
 
 class Layer:
@@ -28,17 +30,18 @@ class Layer:
 
     Attributes:
         steps: Weights in units of their scale; rounded, they are the int8 weights.
-        gain: Logarithm of the factor by which each weight scale has changed.
+        gain: By what share of itself each weight scale has changed.
         bias: Real bias in units of the output's first scale.
     """
 
     def __init__(self, op: Op, real: Array | None, device: str) -> None:
         rule = WEIGHTED[op.kind]
-        weights, bias = op.inputs[rule.weights], op.inputs[rule.bias]
-        assert weights is not None and weights.data is not None and weights.quant is not None
+        source, weights, bias = (op.inputs[i] for i in (rule.input, rule.weights, rule.bias))
+        assert source is not None and weights is not None and weights.data is not None and weights.quant is not None
         assert bias is not None and bias.data is not None and bias.quant is not None
         assert op.output.quant is not None
         self.op = op
+        self.source = source
         self.weights, self.biases = weights, bias
         self.axis = rule.channel_axis
         self.first_scale = torch.from_numpy(weights.quant.scale.copy()).to(device)
@@ -56,11 +59,21 @@ class Layer:
     @property
     def scale(self) -> Any:
         """float32 [channels] or [1]."""
-        return self.first_scale * self.gain.exp()
+        return self.first_scale * (1.0 + self.gain)
 
-    def whole_bias(self, input_scale: Any) -> Any:
-        """The bias as the kernel adds it, in steps of input scale times weight scale."""
-        return straight_through_round(self.bias * self.unit / (input_scale * self.scale))
+    def integers(self, input_scale: Any, output_scale: Any) -> tuple[Any, Any, Any]:
+        """Weights and bias as whole numbers, and the multiplier from accumulators to steps of the output.
+
+        An accumulator is proportional to weights and bias, so the gradient of the multiplier can be taken there,
+        where the numbers are few.
+        """
+        unit = input_scale * self.scale
+        multiplier = unit / output_scale  # in the order of XNNPACK, to the bit
+        shape = [1] * self.steps.ndim
+        shape[self.axis] = -1
+        weights = with_gradient_of(whole_weights(self.steps), multiplier.reshape(shape))
+        bias = with_gradient_of(straight_through_round(self.bias * self.unit / unit), multiplier)
+        return weights, bias, multiplier.detach()
 
     def constants(self, input_quant: Quant) -> tuple[Tensor, Tensor]:
         """int8 weights and int32 bias as they are now."""
@@ -114,6 +127,10 @@ class Int8Network(Network):
     def enter(self, tensor: Tensor, images: Any) -> Any:
         """The images in the integers of the input, at the start of each run."""
         self.ranges.refresh()
+        scale_of = self.ranges.scale_of
+        self._integers = {
+            op: layer.integers(scale_of(layer.source), scale_of(op.output)) for op, layer in self.layers.items()
+        }
         return self.ranges.steps(tensor, images + self.shift, 1.0 / self.ranges.scale_of(tensor))
 
     def operand(self, op: Op, position: int, values: dict[Tensor, Any]) -> Any:
@@ -122,11 +139,8 @@ class Int8Network(Network):
         assert tensor is not None, "only inputs that are there are asked for"
         if op in self.layers:
             rule = WEIGHTED[op.kind]
-            if position == rule.weights:
-                return whole_weights(self.layers[op].steps)
-            if position == rule.bias:
-                return self.layers[op].whole_bias(self._input_scale(op))
-            return values.get(tensor)
+            weights, bias, _ = self._integers[op]
+            return {rule.weights: weights, rule.bias: bias}.get(position, values.get(tensor))
         if tensor in self._scale_of:
             output = self._scale_of[tensor]
             return self.ranges.steps(output, self.constants[tensor], 1.0 / self.ranges.scale_of(output))
@@ -138,11 +152,12 @@ class Int8Network(Network):
         """A result as the kernel writes it: whole steps, clipped by the fused activation function."""
         if tensor.quant is None or (op.kind in SAME_SCALE and op.kind not in ROUNDING):
             return value
-        multiplier = 1.0 / self.ranges.scale_of(tensor)
-        if op in self.layers:  # in the order of XNNPACK, to the bit
-            multiplier = self._input_scale(op) * self.layers[op].scale / self.ranges.scale_of(tensor)
+        if op in self.layers:
+            multiplier = self._integers[op][2]
         elif op.kind in SAME_SCALE:
-            multiplier = torch.ones_like(multiplier)
+            multiplier = torch.ones((), device=self.device)
+        else:
+            multiplier = 1.0 / self.ranges.scale_of(tensor)
         function = str(op.attributes.get("fused_activation_function") or "NONE")
         return self.ranges.steps(tensor, value, multiplier, function)
 
@@ -150,14 +165,12 @@ class Int8Network(Network):
         """The real numbers behind whole steps."""
         return value if tensor.quant is None else value * self.ranges.scale_of(tensor)
 
-    def _input_scale(self, op: Op) -> Any:
-        source = op.inputs[WEIGHTED[op.kind].input]
-        assert source is not None, "a layer reads an activation"
-        return self.ranges.scale_of(source)
-
     def confine(self) -> None:
         """Keep scales and integers valid after a step of the optimiser."""
         self.ranges.confine()
+        with torch.no_grad():
+            for layer in self.layers.values():
+                layer.gain.clamp_(-MOST_GAIN, MOST_GAIN)
 
     def to_graph(self) -> Graph:
         """The int8 graph with weights, biases and scales as they are now."""

@@ -86,7 +86,13 @@ class LearnedRanges:
         ends = self.start + self.moved * self.width
         scale = ((ends[:, 1] - ends[:, 0]) / LEVELS).float()
         zero_point = straight_through_round(LOWEST - ends[:, 0] / scale.double()).clamp(LOWEST, HIGHEST).float()
-        self.scale, self.low, self.high = scale, LOWEST - zero_point, HIGHEST - zero_point
+        self.plain_scale, zeros = scale.tolist(), zero_point.tolist()
+        self.plain_ends = [(LOWEST - zero, HIGHEST - zero) for zero in zeros]
+        learned = zip(self.groups, zeros, scale.unbind(), zero_point.unbind(), strict=True)
+        self.scale, self.zero_point = [], []
+        for group, zero, one_scale, one_zero in learned:  # what is not learned needs no gradient, which takes time
+            self.scale.append(one_scale.detach() if group.is_fixed else one_scale)
+            self.zero_point.append(one_zero.detach() if group.is_fixed or zero == LOWEST else one_zero)
 
     def scale_of(self, tensor: Tensor) -> Any:
         """The scale of an activation: float32 without dimensions."""
@@ -95,11 +101,11 @@ class LearnedRanges:
     def steps(self, tensor: Tensor, values: Any, multiplier: Any, function: str = "NONE") -> Any:
         """Values times the multiplier as whole steps of `tensor`, clipped as a fused activation function does."""
         i = self.number[tensor]
-        low, high = self.low[i], self.high[i]
+        low, high = self.plain_ends[i]
         if function in ACTIVATION_LIMITS:
-            lowest, highest = (straight_through_round(limit / self.scale[i]) for limit in ACTIVATION_LIMITS[function])
-            low, high = torch.maximum(low, lowest), torch.minimum(high, highest)
-        return requantize(values, multiplier, low, high)
+            lowest, highest = (limit / self.plain_scale[i] for limit in ACTIVATION_LIMITS[function])
+            low, high = max(low, round(lowest)), high if highest == inf else min(high, round(highest))
+        return requantize(values, multiplier, self.zero_point[i], low, high)
 
     def confine(self) -> None:
         """Keep the ranges valid after a step of the optimiser.
