@@ -72,6 +72,12 @@ class NotProvedError(CoralsmithError):
     exit_code = 1
 
 
+class TrainingError(CoralsmithError):
+    """A training that cannot go on: its loss is not finite."""
+
+    exit_code = 1
+
+
 class MachineError(CoralsmithError):
     """Something the machine lacks: an extra, a compiler, a device, memory or time."""
 

@@ -1,0 +1,138 @@
+"""How far one network is from another: the error that label-free training makes small.
+
+Each part of it is divided by what it was for the post-training quantized model on the held-back images. So 1 is
+the model that the training starts from, whatever the units, and no part needs a weight of its own per model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import torch
+from torch.nn import functional
+
+from coralsmith.detection.head import DetectionHead
+from coralsmith.graph import Graph
+
+WEIGHTS: Final = {"scores": 1.0, "logits": 1.0, "boxes": 1.0, "object boxes": 1.0, "outputs": 1.0, "features": 0.5}
+"""Shares of the parts in the error."""
+
+_TINY: Final = 1e-12
+
+
+@dataclass(frozen=True)
+class HeadNames:
+    """The raw outputs of a detection head inside a graph.
+
+    Attributes:
+        boxes: The box output.
+        logits: The scores before their activation function.
+        activation: "sigmoid" or "softmax".
+        background: Column of the background class, or None.
+    """
+
+    boxes: str
+    logits: str
+    activation: str
+    background: int | None
+
+
+def find_head(graph: Graph, head: DetectionHead | None) -> HeadNames | None:
+    """The raw head of a graph; None where it has none whose scores have a known activation function."""
+    if head is None:
+        return None
+    scores = graph.tensor(head.scores)
+    producer = graph.producers().get(scores)
+    if head.score.activation != "none":
+        return HeadNames(head.boxes, head.scores, head.score.activation, head.score.background)
+    if producer is None or producer.kind not in ("LOGISTIC", "SOFTMAX"):
+        return None
+    activation = "sigmoid" if producer.kind == "LOGISTIC" else "softmax"
+    return HeadNames(head.boxes, producer.required_input("input").name, activation, head.score.background)
+
+
+@dataclass
+class Imitation:
+    """The error of a student against its teacher.
+
+    Attributes:
+        head: Raw outputs of the detection head; None for any other network.
+        outputs: Names of the graph's outputs.
+        features: Inner activations that several operators read: where the network branches.
+        unit: Value of each part that counts as 1.
+    """
+
+    head: HeadNames | None
+    outputs: list[str]
+    features: list[str]
+    unit: dict[str, float] = field(default_factory=dict)
+
+    @staticmethod
+    def of(graph: Graph, head: DetectionHead | None) -> Imitation:
+        """The error for a float graph and its head."""
+        readers = graph.consumers()
+        features = [op.output.name for op in graph.ops if len(readers.get(op.output, ())) > 1]
+        return Imitation(find_head(graph, head), [tensor.name for tensor in graph.outputs], features)
+
+    @property
+    def wanted(self) -> set[str]:
+        """The activations that the error is computed from."""
+        raw = self.outputs if self.head is None else [self.head.boxes, self.head.logits]
+        return {*raw, *self.features}
+
+    def parts(self, student: Mapping[str, Any], teacher: Mapping[str, Any]) -> dict[str, Any]:
+        """Each part by itself, in its own unit."""
+        found: dict[str, Any] = {}
+        if self.head is None:
+            found["outputs"] = _mean([relative_error(student[name], teacher[name]) for name in self.outputs])
+        else:
+            found |= _head_parts(self.head, student, teacher)
+        if self.features:
+            found["features"] = _mean([relative_error(student[name], teacher[name]) for name in self.features])
+        return found
+
+    def calibrate(self, parts: Mapping[str, float]) -> None:
+        """Let these parts count as 1 each."""
+        self.unit = {name: max(value, _TINY) for name, value in parts.items()}
+
+    def total(self, parts: Mapping[str, Any]) -> Any:
+        """The error: 1 where every part is as it was when the training began."""
+        weight = sum(WEIGHTS[name] for name in parts)
+        return sum(WEIGHTS[name] / weight * value / self.unit[name] for name, value in parts.items())
+
+
+def relative_error(student: Any, teacher: Any, weight: Any = None) -> Any:
+    """Noise power over signal power, 10^(-dB / 10); the weight is broadcast over the values."""
+    noise, signal = (student - teacher).square(), teacher.square()
+    if weight is not None:
+        noise, signal = noise * weight, signal * weight
+    return noise.sum() / signal.sum().clamp(min=_TINY)
+
+
+def _head_parts(head: HeadNames, student: Mapping[str, Any], teacher: Mapping[str, Any]) -> dict[str, Any]:
+    expected, found = teacher[head.logits], student[head.logits]
+    if head.activation == "sigmoid":
+        probabilities = torch.sigmoid(expected)
+        entropy = functional.binary_cross_entropy_with_logits(expected, probabilities, reduction="sum")
+        crossed = functional.binary_cross_entropy_with_logits(found, probabilities, reduction="sum")
+    else:
+        probabilities = torch.softmax(expected, dim=-1)
+        entropy = -(probabilities * torch.log_softmax(expected, dim=-1)).sum()
+        crossed = -(probabilities * torch.log_softmax(found, dim=-1)).sum()
+    objects = probabilities
+    if head.background is not None:
+        columns = [i for i in range(expected.shape[-1]) if i != head.background]
+        objects = probabilities[..., columns]
+    objectness = objects.amax(dim=-1, keepdim=True)
+    return {
+        "scores": (crossed - entropy) / objectness.sum().clamp(min=1.0),  # Kullback-Leibler divergence
+        "logits": relative_error(found, expected),
+        "boxes": relative_error(student[head.boxes], teacher[head.boxes]),
+        "object boxes": relative_error(student[head.boxes], teacher[head.boxes], objectness),
+    }
+
+
+def _mean(values: list[Any]) -> Any:
+    return sum(values) / len(values)
