@@ -84,9 +84,25 @@ def test_a_room_imports_only_rooms_above_it(room: str) -> None:
     assert astray == {exception for exception in EXCEPTIONS if exception[0].startswith(f"{room}/")}
 
 
-def test_frameworks_are_imported_in_the_child_process_only() -> None:
-    users = {source for source in sources() if any(name.split(".")[0] in FRAMEWORKS for name in imported(source))}
-    assert users == CHILD_MODULES
+def framework_users() -> set[str]:
+    return {source for source in sources() if any(name.split(".")[0] in FRAMEWORKS for name in imported(source))}
+
+
+def test_frameworks_are_imported_in_the_child_process_and_where_models_are_trained_only() -> None:
+    assert {source for source in framework_users() if not source.startswith("tuning/")} == CHILD_MODULES
+
+
+def test_what_trains_is_imported_when_it_is_called() -> None:
+    """torch takes seconds to import, and not everybody has it."""
+    training = {dotted(source) for source in framework_users() if source.startswith("tuning/")}
+    outside = [source for source in sources() if not source.startswith("tuning/")]
+    hasty = {
+        source
+        for source in outside
+        for node in tree(source).body
+        if isinstance(node, ast.ImportFrom) and node.module in training
+    }
+    assert not hasty
 
 
 def dotted(source: str) -> str:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from coralsmith.inspect_model import inspect
     from coralsmith.quantize_file import quantize
     from coralsmith.runtime.detector import Detector
+    from coralsmith.tune_model import tune
     from coralsmith.verify_model import verify
 
 __version__ = "0.1.0"
@@ -29,6 +30,7 @@ __all__ = [
     "find_head",
     "inspect",
     "quantize",
+    "tune",
     "verify",
 ]
 
@@ -40,6 +42,7 @@ _HOMES = {
     "evaluate": "coralsmith.evaluate_model",
     "inspect": "coralsmith.inspect_model",
     "quantize": "coralsmith.quantize_file",
+    "tune": "coralsmith.tune_model",
     "verify": "coralsmith.verify_model",
     **dict.fromkeys(("compile", "convert", "detect", "find_head"), "coralsmith.api"),
 }

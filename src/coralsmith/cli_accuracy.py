@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,12 +12,18 @@ from coralsmith.cli_options import (
     Factory,
     HeadFile,
     InputSize,
+    InputType,
     Json,
     LabelFile,
     Quiet,
+    RecipeFile,
+    Repair,
+    Samples,
+    Seed,
     Split,
     Trust,
     Verbose,
+    Weights,
     print_json,
     progress_unless,
 )
@@ -25,7 +31,97 @@ from coralsmith.cli_options import (
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this file to the command line, in the order in which the help shows them."""
+    app.command()(tune)
     app.command()(evaluate)
+
+
+def tune(
+    source: Annotated[Path, typer.Argument(help="Keras, SavedModel, frozen .pb, ONNX, PyTorch or .tflite model.")],
+    images: Annotated[Path, typer.Option("--images", help="Folder of typical photos; no labels needed.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Output folder.  [default: ./<name>-edgetpu]")] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", help="How often each image is looked at.  [default: 160 steps]")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", help="Longest training; 0 for no limit.  [default: 10]")
+    ] = None,
+    batch: Annotated[int | None, typer.Option("--batch", help="Images of one step.  [default: 4]")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", help="In quantization steps.  [default: 0.003]")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="cpu, cuda, ...  [default: a GPU where torch sees one]")
+    ] = None,
+    memory_format: Annotated[
+        Literal["auto", "channels-last", "contiguous"] | None,
+        typer.Option("--memory-format", help="Order of values.  [default: the faster one, timed]"),
+    ] = None,
+    recipe: RecipeFile = None,
+    head: HeadFile = None,
+    labels: LabelFile = None,
+    io: InputType = None,
+    weights: Weights = None,
+    repair: Repair = None,
+    samples: Samples = None,
+    seed: Seed = None,
+    compiler: Annotated[
+        str | None,
+        typer.Option("--compiler", help="auto, none, a path, docker:IMAGE or ssh:HOST.  [default: auto]"),
+    ] = None,
+    trust: Annotated[
+        bool | None, typer.Option("--trust", help="Run code that the model file brings along.")
+    ] = None,
+    input_size: InputSize = None,
+    factory: Factory = None,
+    resume: Annotated[bool, typer.Option("--resume/--no-resume", help="Go on where a run was stopped.")] = True,
+    force: Annotated[bool, typer.Option("--force", help="Write into a foreign folder; reuse nothing.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Convert a detector, and train its int8 model to follow the float model on photos without labels.
+
+    Writes what `convert` writes, and needs torch. The result is never further from the float model, on images held
+    back from the training, than post-training quantization.
+
+    Example: coralsmith tune detector.keras --images photos/
+    """
+    from coralsmith.tune_model import tune as run
+
+    with progress_unless(quiet or json) as progress:
+        report = run(
+            source,
+            images,
+            out,
+            recipe=recipe,
+            head=head,
+            labels=labels,
+            resume=resume,
+            force=force,
+            progress=progress,
+            tuning_epochs=epochs,
+            tuning_minutes=minutes,
+            tuning_batch=batch,
+            tuning_rate=learning_rate,
+            tuning_device=device,
+            tuning_memory_format=memory_format,
+            io=io,
+            weights=weights,
+            repair=repair,
+            samples=samples,
+            seed=seed,
+            compiler=compiler,
+            trust=trust,
+            input_size=input_size,
+            factory=factory,
+        )
+    if json:
+        print_json(report)
+    elif not quiet:
+        from coralsmith.report.terminal import print_summary
+
+        print_summary(report, out or Path(f"{report.name}-edgetpu"), verbose=verbose)
+    raise typer.Exit(1 if report.verdict.status == "blocked" else 0)
 
 
 def evaluate(

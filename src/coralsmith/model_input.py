@@ -10,6 +10,7 @@ from coralsmith.detection.images import ImageFolder
 from coralsmith.graph import Array, Graph
 from coralsmith.quantization.options import DetectionOutputs, PixelScale, QuantizationOptions
 from coralsmith.recipe import Recipe
+from coralsmith.tuning.options import TuningOptions
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,19 @@ def quantization_options(
         detection_ranges=recipe.detection_ranges,
         rounding=recipe.rounding,
         outputs=None if head is None else DetectionOutputs.of(head),
+    )
+
+
+def tuning_options(recipe: Recipe) -> TuningOptions:
+    """What the recipe asks of the training."""
+    return TuningOptions(
+        epochs=recipe.tuning_epochs,
+        minutes=recipe.tuning_minutes,
+        batch=recipe.tuning_batch,
+        learning_rate=recipe.tuning_rate,
+        seed=recipe.seed,
+        device=recipe.tuning_device,
+        memory_format=recipe.tuning_memory_format,
     )
 
 

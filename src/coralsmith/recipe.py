@@ -70,6 +70,22 @@ class Recipe(BaseModel):
     trust: bool = Field(
         default=False, description="Run code that the model file brings along (Keras Lambda layers, pickles)."
     )
+    tuning_epochs: int | None = Field(
+        default=None, ge=1, description="tune: how often each image is looked at; by default as 160 steps take."
+    )
+    tuning_minutes: float = Field(
+        default=10.0, ge=0, description="tune: longest training; 0 for no limit, for the same bytes everywhere."
+    )
+    tuning_batch: int = Field(default=4, ge=1, description="tune: images of one step.")
+    tuning_rate: float = Field(
+        default=0.003, gt=0, description="tune: learning rate, in quantization steps of a weight."
+    )
+    tuning_device: str = Field(
+        default="auto", description="tune: auto, cpu, cuda or another name that torch knows."
+    )
+    tuning_memory_format: Literal["auto", "channels-last", "contiguous"] = Field(
+        default="auto", description="tune: order of values in memory; auto times a step in both."
+    )
     input_size: str | None = Field(
         default=None, description="Height x width (240x320) for a model that leaves its input's size open."
     )

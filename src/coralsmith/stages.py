@@ -61,6 +61,20 @@ class StageCache:
         intact = all(hashlib.sha256(files[name]).hexdigest() == manifest["files"][name] for name in files)
         return files if intact and manifest.get("key") == key else None
 
+    def file(self, name: str) -> Path | None:
+        """Where an unfinished stage may keep its state; None where nothing is to be kept.
+
+        Raises:
+            OutputError: The folder cannot be made.
+        """
+        if not self.enabled:
+            return None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"'{self.folder}' cannot be made: {error.strerror}.") from error
+        return self.folder / name
+
     def store(self, stage: str, key: str, files: dict[str, bytes]) -> None:
         """Keep a result; earlier results of the same stage are dropped.
 

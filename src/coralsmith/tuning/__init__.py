@@ -1,1 +1,1 @@
-"""Needs torch: an int8 graph as a module that can be trained, to reproduce its float model or on labelled images."""
+"""Needs torch: an int8 graph as a trainable function that learns to reproduce its float model."""

@@ -43,7 +43,7 @@ def vary(images: Any, generator: np.random.Generator, pixels: PixelScale | None)
     sides = generator.uniform(SMALLEST_CROP, 1.0, (count, 1)) * generator.uniform(0.9, 1.0, (count, 2))
     first = generator.uniform(0.0, 1.0, (count, 2)) * (1 - sides)
     mirrored = generator.random(count) < 0.5
-    contrast = np.exp(generator.uniform(*np.log(CONTRAST), (count, 1, 1, 1)))
+    contrast = np.exp(generator.uniform(np.log(CONTRAST[0]), np.log(CONTRAST[1]), (count, 1, 1, 1)))
     brightness = generator.uniform(-BRIGHTNESS, BRIGHTNESS, (count, 1, 1, 1))
     seen = _resampled(images, first, sides, mirrored)
     low, high = _limits(images, pixels)

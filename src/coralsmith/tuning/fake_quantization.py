@@ -1,8 +1,8 @@
-"""Rounding that lets gradients through: what int8 kernels do, as differentiable torch functions over whole numbers.
+"""Rounding that lets gradients through: what int8 kernels do, as differentiable torch functions.
 
-Values are float32 tensors of whole steps above zero, ``integer - zero_point``. Sums of products of such numbers are
-exact in float32 as long as they stay below 2^24, so a convolution gives the accumulator of the int8 kernel to the
-bit, on every device and in every memory format.
+Values are float32 tensors of whole steps above zero, ``integer - zero_point``. Sums of products of such numbers
+are exact in float32 as long as they stay below 2^24, so a convolution gives the accumulator of the int8 kernel to
+the bit, on every device and in every memory format.
 """
 
 from __future__ import annotations

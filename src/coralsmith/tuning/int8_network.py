@@ -37,7 +37,9 @@ class Layer:
     def __init__(self, op: Op, real: Array | None, device: str) -> None:
         rule = WEIGHTED[op.kind]
         source, weights, bias = (op.inputs[i] for i in (rule.input, rule.weights, rule.bias))
-        assert source is not None and weights is not None and weights.data is not None and weights.quant is not None
+        assert (
+            source is not None and weights is not None and weights.data is not None and weights.quant is not None
+        )
         assert bias is not None and bias.data is not None and bias.quant is not None
         assert op.output.quant is not None
         self.op = op
@@ -104,7 +106,11 @@ class Int8Network(Network):
     """
 
     def __init__(
-        self, graph: Graph, real_weights: Mapping[str, Array] | None = None, shift: float = 0.0, device: str = "cpu"
+        self,
+        graph: Graph,
+        real_weights: Mapping[str, Array] | None = None,
+        shift: float = 0.0,
+        device: str = "cpu",
     ) -> None:
         super().__init__(graph, device)
         self.shift = shift
@@ -193,7 +199,9 @@ class Int8Network(Network):
                 inputs[rule.weights], inputs[rule.bias] = self.layers[op].constants(source.quant)
             outputs = [copied(one) for one in op.outputs]
             ops.append(Op(op.kind, inputs, outputs, dict(op.attributes), options_table=op.options_table))
-        result = Graph(ops, [copied(one) for one in self.graph.inputs], [copied(one) for one in self.graph.outputs])
+        result = Graph(
+            ops, [copied(one) for one in self.graph.inputs], [copied(one) for one in self.graph.outputs]
+        )
         result.verify("tuning")
         return result
 

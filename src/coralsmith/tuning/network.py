@@ -62,9 +62,13 @@ class Network:
         values = {self.graph.inputs[0]: self.enter(self.graph.inputs[0], images)}
         found: dict[str, Any] = {}
         for op in self.graph.ops:
-            inputs = [None if tensor is None else self.operand(op, i, values) for i, tensor in enumerate(op.inputs)]
+            inputs = [
+                None if tensor is None else self.operand(op, i, values) for i, tensor in enumerate(op.inputs)
+            ]
             results = FUNCTIONS[op.kind](self._operands[op], inputs)
-            for tensor, result in zip(op.outputs, results if isinstance(results, list) else [results], strict=True):
+            for tensor, result in zip(
+                op.outputs, results if isinstance(results, list) else [results], strict=True
+            ):
                 values[tensor] = self.leave(op, tensor, result)
                 if tensor.name in wanted:
                     found[tensor.name] = self.real(tensor, values[tensor])

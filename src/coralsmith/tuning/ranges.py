@@ -16,7 +16,8 @@ from coralsmith.tuning.fake_quantization import requantize, straight_through_rou
 
 HIGHEST: Final = LOWEST + LEVELS
 LEAST_SHARE: Final = 0.05
-"""A learned range keeps at least this share of its first width, lest one bad batch closes it for good."""
+"""A learned range keeps at least this share of its first width, lest one bad batch closes it for good; and each
+end moves out by at most the first width."""
 
 
 @dataclass(frozen=True)
@@ -114,12 +115,14 @@ class LearnedRanges:
         product of the scales of MUL's inputs stays below the scale of its output, as in `solve_scales`.
         """
         with torch.no_grad():
-            narrowest = (LEAST_SHARE * (self.start[:, 1] - self.start[:, 0])).clamp(min=NARROWEST)
+            first_width = self.start[:, 1] - self.start[:, 0]
+            narrowest = (LEAST_SHARE * first_width).clamp(min=NARROWEST)
             ends = self.start + self.moved * self.width
             ends[:, 0].clamp_(max=0.0)
             ends[:, 1].clamp_(min=0.0)
             ends = torch.maximum(torch.minimum(ends, self.limits[:, 1:]), self.limits[:, :1])
-            ends *= (narrowest / (ends[:, 1] - ends[:, 0])).clamp(min=1.0)[:, None]
+            is_closing = ends[:, 1] - ends[:, 0] < narrowest
+            ends = torch.where(is_closing[:, None], self.start * (narrowest / first_width)[:, None], ends)
             self._store(ends)
             for op in self.products:
                 self._cover_product(op, ends)
@@ -160,4 +163,5 @@ def _limits(graph: Graph, group: Group) -> tuple[float, float]:
     limits = [reachable.get(tensor, (-inf, inf)) for tensor in group.tensors if tensor not in moved]
     low, high = min((low for low, _ in limits), default=-inf), max((high for _, high in limits), default=inf)
     scale, zero_point = float(group.quant.scale[0]), int(group.quant.zero_point[0])
-    return min(low, scale * (LOWEST - zero_point)), max(high, scale * (HIGHEST - zero_point))
+    first, last, width = scale * (LOWEST - zero_point), scale * (HIGHEST - zero_point), scale * LEVELS
+    return min(max(low, first - width), first), max(min(high, last + width), last)

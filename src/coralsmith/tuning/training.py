@@ -143,13 +143,15 @@ def _schedule(share: float) -> float:
 
 def _step(model: Model, task: Task, optimizer: Any, state: Checkpoint) -> None:
     loss = task.loss(state.step, state.memory_format)  # type: ignore[arg-type]
-    if not math.isfinite(float(loss.detach())):
-        raise TrainingError(
-            f"The loss became {float(loss.detach())} in step {state.step + 1}.",
-            hint="Lower --learning-rate; if it stays, the float model itself computes infinities on these images.",
-        )
     optimizer.zero_grad()
     loss.backward()
+    steepness = torch.nn.utils.get_total_norm([p.grad for p in model.parameters.values() if p.grad is not None])
+    for name, value in (("loss", float(loss.detach())), ("gradient", float(steepness))):
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"The {name} became {value} in step {state.step + 1}.",
+                hint="Lower --learning-rate; if it stays, the float model itself is not finite on these images.",
+            )
     optimizer.step()
     model.confine()
 

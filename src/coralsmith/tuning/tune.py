@@ -32,8 +32,8 @@ MOST_HELD_BACK: Final = 24
 FEWEST_IMAGES: Final = 4
 
 RATES: Final = {"moved": 0.3, "steps": 1.0, "gain": 0.05, "bias": 1.0}
-"""Learning rates as factors of the one for weights: of the ends of ranges, in widths; of weights, in their steps; of
-weight scales, in shares of themselves; of biases, in steps of the output."""
+"""Learning rates as factors of that of weights, which move in steps: the ends of ranges move in widths, weight
+scales in shares of themselves, biases in steps of the output."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ def tune_graph(
         options: Choices about the int8 graph.
         tuning: Choices about the training.
         progress: Told of every step.
-        start: An int8 graph of `graph`, int8 at its input too, to start from; by default `quantize_graph` makes it.
-        checkpoint: File that keeps the state of the training; where it holds one of the same training, that goes on.
+        start: An int8 graph of `graph`, int8 at its input too; by default that of `quantize_graph`.
+        checkpoint: File that keeps the state of the training; where it holds one of the same, that goes on.
 
     Returns:
         As `quantize_graph` does.
@@ -93,7 +93,9 @@ def tune_graph(
         network = Int8Network(start.graph, _weights(graph), input_shift(start.graph, options), device)
         data = _split(np.concatenate(images), tuning.seed, device)
         key = _key(graph, start.graph, images, options, tuning)
-        course = _imitate(FloatNetwork(graph, device), network, data, head, options, tuning, key, progress, checkpoint)
+        course = _imitate(
+            FloatNetwork(graph, device), network, data, head, options, tuning, key, progress, checkpoint
+        )
         tuned = network.to_graph() if min(course.errors) < course.errors[0] else start.graph.copy()
     set_input_type(tuned, options.input_type)
     tuned.verify("tuning")
@@ -175,9 +177,9 @@ def _parts(images: Any, size: int) -> Iterator[Any]:
 
 def _drawn(count: int, batch: int, step: int, seed: int) -> Any:
     """The images of a step: all of them in a new order, again and again."""
-    places = np.arange(step * batch, (step + 1) * batch)
-    orders = {epoch: np.random.default_rng((seed, epoch, count)).permutation(count) for epoch in set(places // count)}
-    return torch.tensor([int(orders[place // count][place % count]) for place in places])
+    places = [divmod(place, count) for place in range(step * batch, (step + 1) * batch)]
+    orders = {epoch: np.random.default_rng((seed, epoch, count)).permutation(count) for epoch, _ in places}
+    return torch.tensor([int(orders[epoch][place]) for epoch, place in places])
 
 
 def _split(images: Array, seed: int, device: str) -> Data:
@@ -195,8 +197,10 @@ def _key(
     graph: Graph, start: Graph, images: list[Array], options: QuantizationOptions, tuning: TuningOptions
 ) -> str:
     hasher = hashlib.sha256()
-    for content in (serialize_for_interpreter(graph)[0], serialize_for_interpreter(start)[0], *images):
-        hasher.update(content)
+    for model in (graph, start):
+        hasher.update(serialize_for_interpreter(model)[0])
+    for image in images:
+        hasher.update(image.tobytes())
     hasher.update(repr((asdict(options), asdict(tuning), torch.__version__)).encode())
     return hasher.hexdigest()
 
@@ -207,7 +211,9 @@ def _device(wanted: str) -> str:
     try:
         torch.empty(1, device=wanted)
     except (RuntimeError, AssertionError) as error:
-        raise MachineError(f"torch cannot use the device '{wanted}'.", hint="--device cpu works everywhere.") from error
+        raise MachineError(
+            f"torch cannot use the device '{wanted}'.", hint="--device cpu works everywhere."
+        ) from error
     return wanted
 
 
@@ -230,8 +236,8 @@ def _findings(course: Course, tuning: TuningOptions) -> list[Finding]:
         Finding(
             "tuned" if least < 1 else "tuning-gained-nothing",
             "info" if least < 1 else "warning",
-            f"Trained for {course.steps} steps ({course.memory_format} memory) to follow the float model; the error on "
-            "held-back images is given as a share of that after post-training quantization.",
+            f"Trained for {course.steps} steps ({course.memory_format} memory) to follow the float model; the "
+            "error on held-back images is given as a share of that after post-training quantization.",
             fix="" if least < 1 else "The post-training quantized model was kept. More images or epochs may help.",
             measured=f"{least:.3f}",
             limit="1",
@@ -243,8 +249,8 @@ def _findings(course: Course, tuning: TuningOptions) -> list[Finding]:
             Finding(
                 "tuning-stopped-by-time",
                 "info",
-                f"Training ended after its {tuning.minutes:g} minutes; another machine would get further, or less far, "
-                "and give other bytes.",
+                f"Training ended after its {tuning.minutes:g} minutes; another machine would get further, or less "
+                "far, and give other bytes.",
                 fix="--minutes 0 --epochs N trains for a fixed number of steps.",
                 measured=f"{course.steps} steps",
                 evidence="measured",

@@ -71,7 +71,7 @@ def _fully_connected(op: Operands, values: Sequence[Any]) -> Any:
 
 
 def _transpose_conv(op: Operands, values: Sequence[Any]) -> Any:
-    """The gradient of a convolution from the output back to the input (conv2d_transpose), cut to the given size."""
+    """The gradient of a convolution from the output back to the input (conv2d_transpose), cut to its size."""
     weights, data = values[1], values[2]
     bias = values[3] if len(values) > 3 else None
     size = op.op.output.shape[1:3]
@@ -83,7 +83,9 @@ def _transpose_conv(op: Operands, values: Sequence[Any]) -> Any:
         stride=(op.integer("stride_h"), op.integer("stride_w")),
     ).permute(TO_NHWC)
     (top, _), (left, _) = pads
-    missing = [max(0, first + side - have) for first, side, have in zip((top, left), size, whole.shape[1:3], strict=True)]
+    missing = [
+        max(0, first + side - have) for first, side, have in zip((top, left), size, whole.shape[1:3], strict=True)
+    ]
     if any(missing):
         assert bias is None or not bias.any(), "places that no window reaches hold the bias alone"
         whole = functional.pad(whole, (0, 0, 0, missing[1], 0, missing[0]))

@@ -77,7 +77,9 @@ def _slice(op: Operands, values: Sequence[Any]) -> Any:
 
 def _strided_slice(op: Operands, values: Sequence[Any]) -> Any:
     begins, ends, strides = (op.values(position) for position in (1, 2, 3))
-    masks = {name: op.integer(f"{name}_mask", 0) for name in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")}
+    masks = {
+        name: op.integer(f"{name}_mask", 0) for name in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
+    }
 
     def marked(name: str, number: int) -> bool:
         return bool(masks[name] >> number & 1)

@@ -56,7 +56,9 @@ def _resize_bilinear(op: Operands, values: Sequence[Any]) -> Any:
         upper = np.minimum(np.ceil(places), size - 1).astype(np.int64).clip(0, size - 1)
         share = torch.from_numpy((places - lower).astype(np.float32)).to(result.device)
         share = share.reshape([-1, 1, 1] if axis == 0 else [-1, 1])
-        first, second = (result.index_select(1 + axis, torch.from_numpy(i).to(result.device)) for i in (lower, upper))
+        first, second = (
+            result.index_select(1 + axis, torch.from_numpy(i).to(result.device)) for i in (lower, upper)
+        )
         result = first + (second - first) * share
     return result
 

@@ -1,0 +1,82 @@
+"""The public `tune`: a conversion whose int8 model is trained."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from coralsmith.api import finish
+from coralsmith.errors import MissingExtraError
+from coralsmith.pipeline import Conversion, Job
+from coralsmith.progress import SILENT, Progress
+from coralsmith.recipe import load_recipe
+from coralsmith.report.document import ConversionReport
+
+PathLike = str | Path
+
+
+def tune(
+    source: PathLike,
+    images: PathLike,
+    out: PathLike | None = None,
+    *,
+    recipe: PathLike | None = None,
+    head: PathLike | None = None,
+    labels: PathLike | None = None,
+    resume: bool = True,
+    force: bool = False,
+    progress: Progress = SILENT,
+    **choices: Any,
+) -> ConversionReport:
+    """Convert a trained detector, and train its int8 model to reproduce the float model; no labels needed.
+
+    Args:
+        source: As in `convert`.
+        images: Folder of typical photos, without labels.
+        out: Output folder, as `convert` writes it; by default ``<name>-edgetpu`` in the current folder.
+        recipe: YAML file with fields of `coralsmith.recipe.Recipe`.
+        head: Head file (`head.json`) where the model's own head is not to be used.
+        labels: Label file.
+        resume: Go on where an earlier run into the same folder was stopped.
+        force: Write into a folder that holds other files, and reuse nothing.
+        progress: Told about every step.
+        **choices: Fields of the recipe, which win over the file.
+
+    Returns:
+        What `report.json` holds, as `convert` does.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+        TrainingError: The loss is not finite.
+        CoralsmithError: The input, an option or the machine does not allow it.
+    """
+    require_torch()
+    job = Job(
+        source=Path(source).expanduser(),
+        recipe=load_recipe(_path(recipe), choices),
+        images=Path(images).expanduser(),
+        out=_path(out),
+        head=_path(head),
+        labels=_path(labels),
+        tune=True,
+        resume=resume,
+        force=force,
+    )
+    run = Conversion(job, progress)
+    run.run()
+    return finish(run)
+
+
+def require_torch() -> None:
+    """Make sure that training is possible here, before anything else takes time.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+    """
+    if find_spec("torch") is None:
+        raise MissingExtraError("torch", "Tuning")
+
+
+def _path(path: PathLike | None) -> Path | None:
+    return None if path is None else Path(path).expanduser()

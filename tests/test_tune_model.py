@@ -1,0 +1,68 @@
+"""The command `tune`: what `convert` writes, with a trained int8 model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import coralsmith
+from coralsmith import tune_model
+from coralsmith.cli import app
+from coralsmith.errors import MissingExtraError, UsageError
+from tests.tiny_detector import write_photos, write_tiny_detector
+
+pytestmark = pytest.mark.slow
+
+QUICK = {"compiler": "none", "tuning_epochs": 1, "tuning_minutes": 0, "tuning_device": "cpu"}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_tiny_detector(tmp_path / "model")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return write_photos(tmp_path / "photos", 8)
+
+
+def test_it_writes_what_convert_writes_and_tells_what_training_gained(
+    model: Path, photos: Path, tmp_path: Path
+) -> None:
+    arguments = ["tune", str(model), "--images", str(photos), "--out", str(tmp_path / "out"), "--json"]
+    result = CliRunner().invoke(app, [*arguments, "--epochs", "1", "--minutes", "0", "--compiler", "none"])
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert any(finding["rule"].startswith("tun") for finding in report["findings"])
+    names = {path.name for path in (tmp_path / "out").iterdir() if path.is_file()}
+    assert {"tiny_float.tflite", "tiny_int8.tflite", "head.json", "labels.txt", "report.json"} <= names
+
+
+def test_a_second_run_takes_the_trained_model_from_the_first(model: Path, photos: Path, tmp_path: Path) -> None:
+    coralsmith.tune(model, photos, tmp_path / "out", **QUICK)
+    before = (tmp_path / "out" / "tiny_int8.tflite").read_bytes()
+    again = coralsmith.tune(model, photos, tmp_path / "out", **QUICK)
+    assert next(stage for stage in again.stages if stage.name.startswith("Quantize")).resumed
+    assert (tmp_path / "out" / "tiny_int8.tflite").read_bytes() == before
+    assert not (tmp_path / "out" / ".coralsmith" / "tuning.pt").exists()
+
+
+def test_without_torch_the_extra_is_named_before_anything_else_is_done(monkeypatch: Any) -> None:
+    monkeypatch.setattr(tune_model, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="Tuning needs the optional dependency group 'torch'"):
+        coralsmith.tune("absent.keras", "absent")
+
+
+def test_a_rate_that_makes_no_sense_is_named(model: Path, photos: Path) -> None:
+    with pytest.raises(UsageError, match="'tuning_rate' cannot be -1"):
+        coralsmith.tune(model, photos, tuning_rate=-1)
+
+
+def test_the_help_does_not_import_torch() -> None:
+    assert CliRunner().invoke(app, ["tune", "--help"]).exit_code == 0
+    assert tune_model.__name__ in sys.modules
