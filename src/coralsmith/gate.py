@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Final
 
 from coralsmith.detection.head import DetectionHead
@@ -14,7 +15,7 @@ from coralsmith.evaluation.evaluate import Comparison
 from coralsmith.evaluation.ledger import Entry
 from coralsmith.findings import Finding
 from coralsmith.graph import Graph
-from coralsmith.model_input import NormalisedImages, quantization_options
+from coralsmith.model_input import NormalisedImages, quantization_options, tuning_options
 from coralsmith.progress import SILENT, Progress
 from coralsmith.quantization.options import QuantizationOptions
 from coralsmith.quantization.quantizer import Quantized, quantize_graph
@@ -35,6 +36,7 @@ class Task:
         inputs: The calibration images.
         recipe: The user's choices.
         progress: Told of the work.
+        state: File in which a long piece of work may keep its state; None where nothing is to be kept.
     """
 
     graph: Graph
@@ -42,6 +44,7 @@ class Task:
     inputs: NormalisedImages
     recipe: Recipe
     progress: Progress = SILENT
+    state: Path | None = None
 
     @property
     def options(self) -> QuantizationOptions:
@@ -73,10 +76,33 @@ def quantize_by_recipe(task: Task) -> Quantized:
     return _quantize(task, task.options)
 
 
+def all_corrections(options: QuantizationOptions) -> QuantizationOptions:
+    """The options with every correction that post-training quantization has."""
+    return replace(options, equalization="exact", detection_ranges=True, rounding="adaptive")
+
+
 def quantize_with_all_corrections(task: Task) -> Quantized:
     """Post-training quantization with every correction that there is."""
-    corrections = replace(task.options, equalization="exact", detection_ranges=True, rounding="adaptive")
-    return _quantize(task, corrections)
+    return _quantize(task, all_corrections(task.options))
+
+
+def tune(task: Task) -> Quantized:
+    """Label-free training, which starts from the better of the other two."""
+    from coralsmith.tuning.tune import tune_graph  # torch takes seconds to import
+
+    tuned = tune_graph(
+        task.graph,
+        task.head,
+        task.inputs,
+        task.options,
+        tuning_options(task.recipe),
+        task.progress,
+        starts=(task.options, all_corrections(task.options)),
+        checkpoint=task.state,
+    )
+    if task.state is not None:
+        task.state.unlink(missing_ok=True)
+    return replace(tuned, findings=[*task.inputs.images.findings, *tuned.findings])
 
 
 def _quantize(task: Task, options: QuantizationOptions) -> Quantized:
@@ -92,7 +118,9 @@ CORRECTED: Final = Rung(
     quantize_with_all_corrections,
 )
 
-LADDER: Final[tuple[Rung, ...]] = (PLAIN, CORRECTED)
+TUNED: Final = Rung("tuned", "trained to follow the float model", tune, ("torch",), "torch")
+
+LADDER: Final[tuple[Rung, ...]] = (PLAIN, CORRECTED, TUNED)
 """Each is tried only where those before it lose too much."""
 
 

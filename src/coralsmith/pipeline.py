@@ -36,7 +36,7 @@ from coralsmith.detection.postprocess_op import (
 from coralsmith.detection.preprocess import resize_image
 from coralsmith.errors import DetectionHeadError, UsageError
 from coralsmith.findings import Finding, has_errors
-from coralsmith.gate import PLAIN, Rung, Task
+from coralsmith.gate import PLAIN, TUNED, Rung, Task
 from coralsmith.graph import Array, Graph
 from coralsmith.graph.reader import parse_tflite
 from coralsmith.graph.writer import serialize
@@ -58,6 +58,7 @@ from coralsmith.repair.driver import RepairResult, repair
 from coralsmith.stages import Stopwatch
 
 PROBABILITY_SLACK: Final = 0.01
+TRAINING_STATE: Final = "tuning.pt"
 LABEL_FILE: Final = "labels.txt"
 VERIFICATION_IMAGES: Final = 4
 AGREEMENT_IMAGES: Final = 24
@@ -77,6 +78,7 @@ class Job:
         labels: Label file.
         dataset: Labelled images to measure accuracy on.
         split: Which of them; see `load_dataset`.
+        tune: Train the int8 model to follow the float model, whatever less would do.
         resume: Reuse results of an earlier run into the same folder.
         force: Write into a folder that holds other files, and reuse nothing.
     """
@@ -89,6 +91,7 @@ class Job:
     labels: Path | None = None
     dataset: Path | None = None
     split: str | None = None
+    tune: bool = False
     resume: bool = True
     force: bool = False
 
@@ -262,15 +265,16 @@ class Conversion:
         graph, images = self.float_graph, self.images
         assert images is not None, "a float model was only let through with images"
         inputs = NormalisedImages(images, self._input_spec())
-        task = Task(graph, self.head, inputs, self.recipe, self.progress)
+        state = self.folder.cache.file(TRAINING_STATE)
+        task = Task(graph, self.head, inputs, self.recipe, self.progress, state)
 
         def by(rung: Rung) -> Quantized:
             result, resumed = cached_quantization(self.folder.cache, task, rung)
             self._note(resumed)
             return result
 
-        if self.recipe.max_ap_drop is None or self.head is None:
-            self.quantized = by(PLAIN)
+        if self.job.tune or self.recipe.max_ap_drop is None or self.head is None:
+            self.quantized = by(TUNED if self.job.tune else PLAIN)
         else:
             self.quantized, findings = self.accuracy.quantize(by, self._finished, graph, self.head)
             self.findings += findings

@@ -62,18 +62,8 @@ class StageCache:
         return files if intact and manifest.get("key") == key else None
 
     def file(self, name: str) -> Path | None:
-        """Where an unfinished stage may keep its state; None where nothing is to be kept.
-
-        Raises:
-            OutputError: The folder cannot be made.
-        """
-        if not self.enabled:
-            return None
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"'{self.folder}' cannot be made: {error.strerror}.") from error
-        return self.folder / name
+        """Where an unfinished stage may keep its state; None where nothing is to be kept."""
+        return self.folder / name if self.enabled else None
 
     def store(self, stage: str, key: str, files: dict[str, bytes]) -> None:
         """Keep a result; earlier results of the same stage are dropped.

@@ -14,7 +14,8 @@ from coralsmith.detection.images import ImageFolder
 from coralsmith.graph import Array, Graph, Op, Tensor
 from coralsmith.graph.executor import Executor
 from coralsmith.graph.reader import read_tflite
-from coralsmith.quantization.quantizer import PixelScale, QuantizationOptions, quantize_graph
+from coralsmith.quantization.options import PixelScale, QuantizationOptions
+from coralsmith.quantization.quantizer import quantize_graph
 from coralsmith.repair.driver import repair
 from tests.builders import CONVOLUTION, activation, constant, graph, op, random_constant
 from tests.tiny_detector import tiny_detector

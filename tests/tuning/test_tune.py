@@ -13,7 +13,8 @@ from coralsmith.errors import ImageDataError, MachineError, TrainingError
 from coralsmith.graph import Array, Graph
 from coralsmith.graph.executor import Executor, real_outputs
 from coralsmith.graph.writer import serialize
-from coralsmith.quantization.quantizer import PixelScale, QuantizationOptions, Quantized, quantize_graph
+from coralsmith.quantization.options import PixelScale, QuantizationOptions
+from coralsmith.quantization.quantizer import Quantized, quantize_graph
 from coralsmith.repair.driver import repair
 from coralsmith.tuning.options import TuningOptions
 from tests.tiny_detector import tiny_detector, tiny_head

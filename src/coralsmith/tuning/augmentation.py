@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from coralsmith.quantization.quantizer import PixelScale
+from coralsmith.quantization.options import PixelScale
 
 SMALLEST_CROP: Final = 0.6  # of either side
 CONTRAST: Final = (0.8, 1.25)

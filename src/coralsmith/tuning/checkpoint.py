@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from coralsmith.errors import OutputError
 from coralsmith.graph.writer import write_atomically
 
 
@@ -47,6 +48,10 @@ class Checkpoint:
         """
         stream = io.BytesIO()
         torch.save(asdict(self), stream)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"'{path.parent}' cannot be made: {error.strerror}.") from error
         write_atomically(path, stream.getvalue())
 
 

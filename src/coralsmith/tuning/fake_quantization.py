@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from coralsmith.quantization.weights import WEIGHT_LIMIT
+from coralsmith.quantization.adaptive_rounding import WEIGHT_LIMIT
 
 
 class _Requantize(torch.autograd.Function):  # type: ignore[misc]

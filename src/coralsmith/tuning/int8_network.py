@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from coralsmith.graph import Array, Graph, Op, Quant, Tensor
+from coralsmith.quantization.adaptive_rounding import WEIGHT_LIMIT
 from coralsmith.quantization.rules import SAME_SCALE, WEIGHTED, value_inputs
-from coralsmith.quantization.weights import BIAS_LIMIT, WEIGHT_LIMIT, quantize_operand
+from coralsmith.quantization.weights import BIAS_LIMIT, quantize_operand
 from coralsmith.tuning.fake_quantization import straight_through_round, whole_weights, with_gradient_of
 from coralsmith.tuning.network import Network
 from coralsmith.tuning.ranges import LearnedRanges

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,7 +19,8 @@ from coralsmith.graph import Array, Graph
 from coralsmith.graph.writer import serialize_for_interpreter
 from coralsmith.progress import SILENT, Progress
 from coralsmith.quantization.boundary import set_input_type
-from coralsmith.quantization.quantizer import QuantizationOptions, Quantized, quantize_graph
+from coralsmith.quantization.options import QuantizationOptions
+from coralsmith.quantization.quantizer import Quantized, quantize_graph
 from coralsmith.tuning.augmentation import vary
 from coralsmith.tuning.imitation import Imitation
 from coralsmith.tuning.int8_network import Int8Network
@@ -52,7 +53,7 @@ def tune_graph(
     tuning: TuningOptions | None = None,
     progress: Progress = SILENT,
     *,
-    start: Quantized | None = None,
+    starts: Sequence[QuantizationOptions] | None = None,
     checkpoint: Path | None = None,
 ) -> Quantized:
     """Quantize a float graph, and train the int8 graph to reproduce the float graph's outputs on images.
@@ -67,7 +68,8 @@ def tune_graph(
         options: Choices about the int8 graph.
         tuning: Choices about the training.
         progress: Told of every step.
-        start: An int8 graph of `graph`, int8 at its input too; by default that of `quantize_graph`.
+        starts: Ways of post-training quantization; the one with the least error on the held-back images is
+            where training starts; by default `options` alone.
         checkpoint: File that keeps the state of the training; where it holds one of the same, that goes on.
 
     Returns:
@@ -86,16 +88,18 @@ def tune_graph(
             f"Tuning needs {FEWEST_IMAGES} images at least; there are {len(images)}.",
             hint="Give a folder of typical photos with --images; some hundred do well.",
         )
-    if start is None:
-        start = quantize_graph(graph, images, replace(options, input_type="int8"), progress, tuning.threads)
     device = _device(tuning.device)
     with _settled_arithmetic(tuning.threads):
-        network = Int8Network(start.graph, _weights(graph), input_shift(start.graph, options), device)
         data = _split(np.concatenate(images), tuning.seed, device)
-        key = _key(graph, start.graph, images, options, tuning)
-        course = _imitate(
-            FloatNetwork(graph, device), network, data, head, options, tuning, key, progress, checkpoint
-        )
+        tried = [
+            quantize_graph(graph, images, replace(one, input_type="int8"), progress, tuning.threads)
+            for one in starts or [options]
+        ]
+        start = min(tried, key=lambda one: _head_error(one, tried[0], data, head, options))
+        teacher = FloatNetwork(start.source, device)
+        network = _trainable(start, options, device)
+        key = _key(start, images, options, tuning)
+        course = _imitate(teacher, network, data, head, options, tuning, key, progress, checkpoint)
         tuned = network.to_graph() if min(course.errors) < course.errors[0] else start.graph.copy()
     set_input_type(tuned, options.input_type)
     tuned.verify("tuning")
@@ -112,6 +116,29 @@ def input_shift(graph: Graph, options: QuantizationOptions) -> float:
     if pixels is None or not np.isclose(float(quant.scale[0]), pixels.scale, rtol=1e-3):
         return 0.0
     return pixels.scale * (-128 - int(quant.zero_point[0])) - pixels.offset
+
+
+def _trainable(start: Quantized, options: QuantizationOptions, device: str) -> Int8Network:
+    return Int8Network(start.graph, _weights(start.source), input_shift(start.graph, options), device)
+
+
+def _head_error(
+    candidate: Quantized, first: Quantized, data: Data, head: DetectionHead | None, options: QuantizationOptions
+) -> float:
+    """The error of the raw outputs on the held-back images, as a multiple of that of the first candidate."""
+    if candidate is first:
+        return 1.0
+    device = str(data.held_back.device)
+    error = Imitation.of(first.source, head)
+    error.features.clear()
+    with torch.no_grad():
+        expected = FloatNetwork(first.source, device).run(data.held_back, error.wanted)
+        of_first, of_candidate = (
+            error.parts(_trainable(one, options, device).run(data.held_back, error.wanted), expected)
+            for one in (first, candidate)
+        )
+    error.calibrate({name: float(value) for name, value in of_first.items()})
+    return float(error.total(of_candidate))
 
 
 def _imitate(
@@ -193,11 +220,9 @@ def _weights(graph: Graph) -> dict[str, Array]:
     return {tensor.name: tensor.data for tensor in graph.tensors() if tensor.data is not None and tensor.is_float}
 
 
-def _key(
-    graph: Graph, start: Graph, images: list[Array], options: QuantizationOptions, tuning: TuningOptions
-) -> str:
+def _key(start: Quantized, images: list[Array], options: QuantizationOptions, tuning: TuningOptions) -> str:
     hasher = hashlib.sha256()
-    for model in (graph, start):
+    for model in (start.source, start.graph):
         hasher.update(serialize_for_interpreter(model)[0])
     for image in images:
         hasher.update(image.tobytes())
