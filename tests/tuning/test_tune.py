@@ -85,7 +85,7 @@ def test_it_brings_the_int8_model_closer_to_the_float_model_on_images_it_has_not
 ) -> None:
     unseen = photos(model.inputs[0].shape, 40)[24:]
     plain = quantize_graph(model, images, OPTIONS)
-    tuned = tune(model, images, replace(SHORT, epochs=20))
+    tuned = tune(model, images, replace(SHORT, epochs=20, patience=20))
     assert error(model, tuned.graph, unseen) < 0.95 * error(model, plain.graph, unseen)
     finding = next(finding for finding in tuned.findings if finding.rule == "tuned")
     assert finding.measured is not None
