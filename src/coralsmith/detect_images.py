@@ -11,13 +11,9 @@ from PIL import Image
 
 from coralsmith.comparison import records
 from coralsmith.detection.draw import draw_detections
-from coralsmith.detection.head_choice import choose_head
 from coralsmith.detection.images import find_images, load_rgb
-from coralsmith.errors import DetectionHeadError, ImageDataError, OutputError
-from coralsmith.graph.reader import read_tflite
-from coralsmith.graph.static import make_static
+from coralsmith.errors import ImageDataError, OutputError
 from coralsmith.graph.writer import write_atomically
-from coralsmith.importers.metadata_head import told_by_metadata
 from coralsmith.progress import Progress, track
 from coralsmith.report.document import DetectionRecord
 from coralsmith.runtime.detector import Detector
@@ -32,16 +28,7 @@ def detect_images(
     progress: Progress,
 ) -> dict[str, list[DetectionRecord]]:
     """See `coralsmith.detect`. Images that cannot be read are told to `progress` and left out."""
-    graph = read_tflite(model)
-    make_static(graph)
-    told = told_by_metadata(graph, model.read_bytes(), [tensor.name for tensor in graph.outputs])
-    try:
-        head = choose_head(graph, model, carried=told.head, head_file=head_file, hints=told.hints)
-    except DetectionHeadError as error:
-        hint = f"`coralsmith head {model} --images DIR -o head.json` finds it; give it with --head."
-        hint = hint if head_file is None else error.hint
-        raise DetectionHeadError(error.message, hint, error.evidence) from error
-    detector = Detector(graph, head)
+    detector = Detector(model, head_file, min_score=min_score)
     paths = find_images(images)
     progress.step("Detect", len(paths))
     found: dict[str, list[DetectionRecord]] = {}
@@ -54,7 +41,7 @@ def detect_images(
             unreadable.append(error)
             progress.note(error.message)
             continue
-        detections = detector.detect(image).at_least(min_score).clipped()
+        detections = detector.detect(image).clipped()
         found[str(path)] = list(records(detections, detector.head))
         if draw is not None:
             picture = draw_detections(image, detections, detector.head.labels)

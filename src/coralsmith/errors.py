@@ -95,5 +95,9 @@ class MissingExtraError(MachineError):
         self.extra = extra
 
 
+class DeviceError(MachineError):
+    """An Edge TPU that is missing, cannot be opened, or was lost while it worked."""
+
+
 class CompilerError(MachineError):
     """The Edge TPU compiler is missing, failed, or wrote something that is not a compiled model."""

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coralsmith import __version__
-from coralsmith.detection.decode import select_detections
 from coralsmith.detection.detections import Detections
 from coralsmith.detection.head import DetectionHead, NmsSpec
+from coralsmith.detection.head_decoder import select_detections
 from coralsmith.detection.preprocess import Geometry, fit, resize_image
 from coralsmith.errors import InputError, MachineError
 from coralsmith.evaluation.agreement import Classes

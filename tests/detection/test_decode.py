@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from coralsmith.detection.decode import class_probabilities, decode_boxes, decode_detections, sigmoid, softmax
+from coralsmith.detection.decode import class_probabilities, decode_boxes, sigmoid, softmax
 from coralsmith.detection.head import BoxCoder, DetectionHead, InputSpec, NmsSpec, ScoreSpec
+from coralsmith.detection.head_decoder import decode_detections
 from coralsmith.errors import DetectionHeadError
 
 CODER = BoxCoder("yxhw", (10.0, 10.0, 5.0, 5.0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from coralsmith.detection.feeding import model_input
+from coralsmith.detection.feeding import PixelFeed, model_input
 from coralsmith.detection.head import InputSpec
 from coralsmith.errors import UnsupportedModelError
 from coralsmith.graph import Quant, Tensor
@@ -21,7 +21,8 @@ def test_a_float_input_is_normalised() -> None:
 
 def test_a_uint8_input_with_one_step_a_pixel_takes_the_pixels_themselves() -> None:
     tensor = Tensor("image", (1, 2, 2, 3), np.dtype(np.uint8), quant=Quant.per_tensor(1 / 127.5, 128))
-    assert model_input(tensor, PIXELS, MOBILENET) is PIXELS
+    assert np.array_equal(model_input(tensor, PIXELS, MOBILENET), PIXELS)
+    assert PixelFeed(tensor, MOBILENET).takes_pixels
 
 
 def test_an_int8_input_takes_the_pixels_less_128() -> None:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coralsmith.detection.head import NmsSpec
-from coralsmith.detection.nms import intersection_over_union, suppress_overlaps
+from coralsmith.detection.nms import intersection_over_union, keep_best
+from coralsmith.detection.ranking import rank_pairs
 
 grid = st.integers(0, 8)
 
@@ -21,6 +22,17 @@ def scenes(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     boxes = np.concatenate([low, high], axis=1).astype(np.float32) / 8
     scores = draw(st.lists(st.integers(0, 10), min_size=count * classes, max_size=count * classes))
     return boxes, np.array(scores, np.float32).reshape(count, classes) / 10
+
+
+def suppress(boxes: np.ndarray, scores: np.ndarray, spec: NmsSpec) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the kept scores, best first."""
+    ranking = rank_pairs(scores, np.array([spec.score], np.float32))
+    corners = np.ascontiguousarray(boxes[ranking.rows].T)
+    kept, found = keep_best(
+        len(ranking.rows), lambda a, b: corners[:, a:b], spec.iou, spec.max_detections, ranking.columns
+    )
+    assert np.array_equal(found, corners[:, kept])
+    return ranking.rows[kept], ranking.columns[kept]
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
@@ -49,7 +61,7 @@ def test_equals_the_textbook_loop(
 ) -> None:
     boxes, scores = scene
     spec = NmsSpec(iou, score, most)
-    rows, labels = suppress_overlaps(boxes, scores, spec)
+    rows, labels = suppress(boxes, scores, spec)
     found = [(float(scores[r, c]), int(r), int(c)) for r, c in zip(rows, labels, strict=True)]
     assert found == textbook(boxes, scores, spec)
 
@@ -57,13 +69,13 @@ def test_equals_the_textbook_loop(
 def test_an_overlap_or_score_equal_to_its_limit_is_kept() -> None:
     boxes = np.array([[0, 0, 1, 1], [0, 0, 1, 0.5]], np.float32)
     scores = np.array([[0.5], [0.25]], np.float32)
-    assert suppress_overlaps(boxes, scores, NmsSpec(0.5, 0.25, 10))[0].tolist() == [0, 1]
-    assert suppress_overlaps(boxes, scores, NmsSpec(0.4999, 0.25, 10))[0].tolist() == [0]
+    assert suppress(boxes, scores, NmsSpec(0.5, 0.25, 10))[0].tolist() == [0, 1]
+    assert suppress(boxes, scores, NmsSpec(0.4999, 0.25, 10))[0].tolist() == [0]
 
 
 def test_ties_go_to_the_lower_row() -> None:
     boxes = np.array([[0, 0, 1, 1]] * 3, np.float32)
-    assert suppress_overlaps(boxes, np.full((3, 1), 0.5, np.float32), NmsSpec())[0].tolist() == [0]
+    assert suppress(boxes, np.full((3, 1), 0.5, np.float32), NmsSpec())[0].tolist() == [0]
 
 
 @given(scenes())
@@ -76,4 +88,4 @@ def test_overlap_equals_the_closed_form(scene: tuple[np.ndarray, np.ndarray]) ->
 
 def test_scores_that_are_not_numbers_are_never_kept() -> None:
     boxes = np.array([[0, 0, 1, 1]], np.float32)
-    assert len(suppress_overlaps(boxes, np.array([[np.nan]], np.float32), NmsSpec(0.5, 0.0, 10))[0]) == 0
+    assert len(suppress(boxes, np.array([[np.nan]], np.float32), NmsSpec(0.5, 0.0, 10))[0]) == 0

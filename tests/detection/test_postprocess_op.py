@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tests import builders
 
 from coralsmith.detection.anchors import ssd_anchors
-from coralsmith.detection.decode import decode_detections
 from coralsmith.detection.detections import Detections
 from coralsmith.detection.head import BoxCoder, DetectionHead, InputSpec, NmsSpec, ScoreSpec
+from coralsmith.detection.head_decoder import decode_detections
 from coralsmith.detection.postprocess_op import (
     OUTPUT_NAMES,
     append_score_activation,

@@ -24,8 +24,8 @@ from tests.detection.spelled_detector import (
 )
 
 from coralsmith.detection.anchors import multiscale_anchors, ssd_anchors
-from coralsmith.detection.decode import decode_detections
 from coralsmith.detection.head import BoxCoder, DetectionHead, InputSpec, NmsSpec, ScoreSpec
+from coralsmith.detection.head_decoder import decode_detections
 from coralsmith.detection.postprocess_op import append_score_activation, attach_postprocess_op
 from coralsmith.detection.raw_outputs import raw_outputs
 from coralsmith.detection.recognition import recognise

@@ -23,6 +23,7 @@ from coralsmith.graph import Graph
 
 HEAD_FILE: Final = "head.json"
 PIPELINE_SUFFIX: Final = ".config"
+LABEL_FILE: Final = "labels.txt"
 BOXES: Final = "boxes"
 SCORES: Final = "scores"
 
@@ -47,7 +48,7 @@ def head_beside(model: Path) -> Path | None:
 
 def choose_head(
     graph: Graph,
-    source: Path,
+    source: Path | None,
     *,
     carried: DetectionHead | None = None,
     head_file: Path | None = None,
@@ -62,7 +63,7 @@ def choose_head(
 
     Args:
         graph: The imported graph.
-        source: The source file, beside which a head file may lie.
+        source: The source file, beside which a head file may lie, and labels for an operator in the model.
         carried: The head that the importer found in the source.
         head_file: The user's ``--head``: a head.json, or a pipeline.config.
         labels_file: The user's ``--labels``; replaces the head's labels.
@@ -74,13 +75,15 @@ def choose_head(
     """
     labels = tuple(read_labels(labels_file)) if labels_file is not None else None
     given = None if head_file is None or head_file.suffix == PIPELINE_SUFFIX else head_file
-    file = given or (None if carried is not None or head_file is not None else head_beside(source))
+    file = given
+    if source is not None and carried is None and head_file is None:
+        file = head_beside(source)
     if file is not None:
         head = DetectionHead.load(file)
     else:
         hints = hints or HeadHints()
         own, graph_of_head = _own_head(graph, carried, hints)
-        pipeline = head_file or find_pipeline_config(source)
+        pipeline = head_file or (None if source is None else find_pipeline_config(source))
         if pipeline is not None:
             config = read_pipeline_config(pipeline)
             head = (
@@ -96,6 +99,8 @@ def choose_head(
                 input_spec=hints.input,
                 background=hints.background,
             )
+        if labels is None and own is not None and carried is None and not hints.class_names and pipeline is None:
+            labels = _labels_beside(source)
     if labels is not None:
         head = _relabelled(head, labels)
     if find_postprocess_op(graph) is None:
@@ -112,6 +117,17 @@ def read_head_file(graph: Graph, file: Path) -> DetectionHead:
     if file.suffix == PIPELINE_SUFFIX:
         return head_from_pipeline(graph, read_pipeline_config(file))
     return DetectionHead.load(file)
+
+
+def _labels_beside(model: Path | None) -> tuple[str, ...] | None:
+    """The labels that lie beside a model in `<name>_labels.txt`, `<name>.labels.txt` or `labels.txt`."""
+    if model is None:
+        return None
+    stem = model.name.removesuffix(model.suffix)
+    for name in (f"{stem}_labels.txt", f"{stem}.labels.txt", LABEL_FILE):
+        if (model.parent / name).is_file():
+            return tuple(read_labels(model.parent / name))
+    return None
 
 
 def _own_head(graph: Graph, carried: DetectionHead | None, hints: HeadHints) -> tuple[DetectionHead | None, Graph]:

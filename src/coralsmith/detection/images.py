@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,6 +114,35 @@ def load_rgb(path: Path) -> NDArray[np.uint8]:
         ImageDataError: The file is missing, too large, broken or not a picture.
     """
     return np.array(_decode(path))
+
+
+def as_rgb(image: Image.Image | NDArray[Any]) -> NDArray[np.uint8]:
+    """A picture in memory as RGB pixels, as `load_rgb` gives those of a file.
+
+    Args:
+        image: A PIL picture, or uint8 pixels: [height, width] or [height, width, 1] grey, [height, width, 3],
+            which is returned as it is, or [height, width, 4], whose fourth channel is left out.
+
+    Raises:
+        ImageDataError: It is not of these, empty, or has more than `MAX_PIXELS` pixels.
+    """
+    if isinstance(image, Image.Image):
+        pixels: NDArray[Any] = np.asarray(_as_rgb(ImageOps.exif_transpose(image)))
+    else:
+        pixels = np.asarray(image)
+        if pixels.ndim == 2:
+            pixels = pixels[..., None]
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4) or not pixels.size:
+        raise ImageDataError(
+            f"An image of type {pixels.dtype} and shape {list(pixels.shape)} cannot be looked at.",
+            hint="Give uint8 pixels from 0 to 255, [height, width, 3]; a batch one image after the other.",
+        )
+    if pixels.shape[0] * pixels.shape[1] > MAX_PIXELS:
+        raise ImageDataError(
+            f"An image of {pixels.shape[1]} x {pixels.shape[0]} pixels is too large; at most "
+            f"{MAX_PIXELS // 10**6} million are looked at."
+        )
+    return pixels.repeat(3, axis=2) if pixels.shape[2] == 1 else pixels[..., :3]
 
 
 def _decode(path: Path, at_least: int | None = None) -> Image.Image:

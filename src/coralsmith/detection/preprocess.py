@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,13 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from coralsmith.detection.resampling import Pixels, Size, sample_bilinear
+
 if TYPE_CHECKING:
     from coralsmith.detection.head import Resize
 
 PADDING = 128
 """Grey of the bars of a letterbox: nearly zero once pixels are mapped to [-1, 1]."""
-LARGEST_PLAIN_REDUCTION = 3
-"""Images more than so many times larger than the input are first averaged down to this multiple of it."""
+LARGEST_PLAIN_REDUCTION = 5
+"""Images more than so many times larger than the input, both ways, are first averaged down to this multiple of
+it: photos of many megapixels, 4K video. Full HD is sampled plainly for inputs from 216 pixels, as by OpenCV."""
+
+Sampler = Callable[[Pixels, Size, Pixels], None]
+"""Resizes pixels to a size, into an array that it is given; see `resampling`."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +83,13 @@ def fit(image_size: tuple[int, int], input_size: tuple[int, int], resize: Resize
 
 
 def resize_image(
-    image: Image.Image | NDArray[np.uint8], input_size: tuple[int, int], resize: Resize = "stretch"
-) -> NDArray[np.uint8]:
+    image: Image.Image | Pixels,
+    input_size: Size,
+    resize: Resize = "stretch",
+    *,
+    out: Pixels | None = None,
+    sample: Sampler = sample_bilinear,
+) -> Pixels:
     """Resize an RGB image to the model's input.
 
     Sampling is plain bilinear with half-pixel centres, as in the resize of TensorFlow and OpenCV, because that is
@@ -89,21 +101,29 @@ def resize_image(
         image: An RGB image, or its uint8 pixels [height, width, 3].
         input_size: Height and width of the model's input.
         resize: ``stretch`` or ``letterbox``; see `fit`, which also tells the way back for boxes.
+        out: uint8 [*input_size, 3], receives the result instead of a new array.
+        sample: Does the sampling.
 
     Returns:
         uint8 RGB, [height, width, 3] of the input size; the bars of a letterbox have the value `PADDING`.
     """
-    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
-    place = fit((picture.height, picture.width), input_size, resize)
-    content = _sample(picture, place.width, place.height)
-    pixels = np.full((*input_size, 3), PADDING, np.uint8)
-    pixels[place.top : place.top + place.height, place.left : place.left + place.width] = np.asarray(content)
-    return pixels
+    pixels = np.asarray(image)
+    place = fit((pixels.shape[0], pixels.shape[1]), input_size, resize)
+    size = place.height, place.width
+    result = np.empty((*input_size, 3), np.uint8) if out is None else out
+    if size != input_size:
+        result[...] = PADDING
+    content = result[place.top : place.top + place.height, place.left : place.left + place.width]
+    if pixels.shape[:2] == size:
+        content[...] = pixels
+    else:
+        sample(_averaged(pixels, size), size, content)
+    return result
 
 
-def _sample(picture: Image.Image, width: int, height: int) -> Image.Image:
-    between = width * LARGEST_PLAIN_REDUCTION, height * LARGEST_PLAIN_REDUCTION
-    if picture.width > between[0] and picture.height > between[1]:
-        picture = picture.resize(between, Image.Resampling.BOX)
-    whole = (0, 0, picture.width, picture.height)
-    return picture.transform((width, height), Image.Transform.EXTENT, whole, Image.Resampling.BILINEAR)
+def _averaged(pixels: Pixels, size: Size) -> Pixels:
+    """The pixels themselves, or their averages where the image is too large to be sampled plainly."""
+    rows, columns = (side * LARGEST_PLAIN_REDUCTION for side in size)
+    if pixels.shape[0] <= rows or pixels.shape[1] <= columns:
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((columns, rows), Image.Resampling.BOX))

@@ -13,7 +13,12 @@ from coralsmith.errors import UnsupportedModelError
 
 
 def load_interpreter(
-    content: bytes, *, threads: int = 2, keep_all: bool = False, reference_kernels: bool = False
+    content: bytes,
+    *,
+    threads: int = 2,
+    keep_all: bool = False,
+    reference_kernels: bool = False,
+    delegate: Any = None,
 ) -> Any:
     """An interpreter with its tensors allocated.
 
@@ -24,6 +29,7 @@ def load_interpreter(
         threads: CPU threads of the kernels.
         keep_all: Keep every intermediate tensor.
         reference_kernels: Use LiteRT's slow reference kernels instead of the optimised ones.
+        delegate: Takes over the operators that it knows: the Edge TPU, for one.
 
     Raises:
         UnsupportedModelError: The interpreter refuses the model (an unknown custom operator, say).
@@ -42,6 +48,7 @@ def load_interpreter(
                     num_threads=threads,
                     experimental_preserve_all_tensors=keep_all,
                     experimental_op_resolver_type=resolver,
+                    experimental_delegates=None if delegate is None else [delegate],
                 )
                 interpreter.allocate_tensors()
             return interpreter

@@ -35,17 +35,25 @@ def read_tflite(path: str | Path) -> Graph:
         MalformedModelError: Its bytes are not a valid model.
         UnsupportedModelError: It uses control flow or types that coralsmith has no form for.
     """
+    return parse_tflite(read_file(path), str(Path(path).expanduser()))
+
+
+def read_file(path: str | Path) -> bytes:
+    """The bytes of a model file.
+
+    Raises:
+        InputError: The file is missing, unreadable or larger than 1 GiB.
+    """
     try:
         path = Path(path).expanduser()
         if path.exists() and not path.is_file():
             raise InputError(f"'{path}' is not a file.")
         if path.stat().st_size > MAX_FILE_BYTES:
             raise InputError(f"'{path}' is larger than 1 GiB, more than any model for the Edge TPU.")
-        content = path.read_bytes()
+        return path.read_bytes()
     except (OSError, RuntimeError, ValueError) as error:  # the latter: an unknown ~user, a path with a null byte
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"'{path}' cannot be read: {reason}.") from error
-    return parse_tflite(content, str(path))
 
 
 def parse_tflite(content: bytes, origin: str = "the model") -> Graph:

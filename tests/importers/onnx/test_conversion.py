@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from coralsmith.api import convert
-from coralsmith.detection.decode import decode_detections
 from coralsmith.detection.feeding import model_input
 from coralsmith.detection.head import DetectionHead
+from coralsmith.detection.head_decoder import decode_detections
 from coralsmith.detection.postprocess_op import detach_postprocess_op
 from coralsmith.detection.preprocess import resize_image
 from coralsmith.graph.executor import Executor, real_outputs

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from coralsmith.compat.check import check_graph
-from coralsmith.detection.decode import decode_detections
 from coralsmith.detection.detections import Detections
 from coralsmith.detection.head import DetectionHead
+from coralsmith.detection.head_decoder import decode_detections
 from coralsmith.detection.nms import intersection_over_union
 from coralsmith.detection.preprocess import resize_image
 from coralsmith.detection.raw_outputs import raw_outputs
