@@ -43,8 +43,8 @@ def sample_bilinear(pixels: Pixels, size: Size, out: Pixels) -> None:
 def sample_quickly(pixels: Pixels, size: Size, out: Pixels) -> None:
     """As `sample_bilinear`, by OpenCV where the program has imported it: that is several times faster.
 
-    The results differ by one level of 256 here and there. What must be the same on every machine, the images
-    of a calibration for one, does not come this way.
+    For frames that came from OpenCV. The results differ by one level of 256 here and there; what must be the same
+    on every machine, calibration and evaluation for two, does not come this way.
     """
     opencv = sys.modules.get("cv2")
     if opencv is None:

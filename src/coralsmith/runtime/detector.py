@@ -17,7 +17,7 @@ from coralsmith.detection.feeding import PixelFeed
 from coralsmith.detection.head import DetectionHead
 from coralsmith.detection.images import as_rgb, find_images, load_rgb
 from coralsmith.detection.preprocess import fit, resize_image
-from coralsmith.detection.resampling import sample_quickly
+from coralsmith.detection.resampling import sample_bilinear, sample_quickly
 from coralsmith.errors import DeviceError, UnsupportedModelError
 from coralsmith.graph import Array, Graph
 from coralsmith.runtime.edgetpu_delegate import AUTO, CPU, checked_device
@@ -91,7 +91,8 @@ class Detector:
 
         Args:
             image: uint8 RGB [height, width, 3] of any size; grey and RGBA arrays too; a PIL image; or a file.
-            bgr: Whether the array's channels are blue, green, red, as OpenCV has them.
+            bgr: Whether the array is a frame of OpenCV, its channels blue, green, red. OpenCV then resizes it too,
+                several times faster, where the program has imported it; a pixel may differ by one level.
 
         Returns:
             Detections with boxes normalised to the original image, best first.
@@ -181,7 +182,13 @@ class Detector:
         size, mode = self.head.input.size, self.head.input.resize
         direct = self._feed.takes_pixels
         resized = target[0] if direct else np.empty((*size, 3), np.uint8)
-        resize_image(pixels, size, mode, out=resized[..., ::-1] if bgr else resized, sample=sample_quickly)
+        resize_image(
+            pixels,
+            size,
+            mode,
+            out=resized[..., ::-1] if bgr else resized,
+            sample=sample_quickly if bgr else sample_bilinear,
+        )
         if not direct:
             self._feed.write(resized[None], target)
 
