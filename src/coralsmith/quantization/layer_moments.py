@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -23,28 +24,43 @@ _LARGEST_SIDE: Final = 4608
 # A share of the mean variance on the diagonal: directions that the images do not show are not free to go anywhere.
 _RIDGE: Final = 0.01
 _DEAD: Final = 1e-12
+_MOST_IMAGES: Final = 100
+_PRODUCT: Final = 512
 _PATCHES: Final = 64  # of one image
 _DEPTHWISE_PATCHES: Final = 24  # nine weights each need far fewer
 
 
 @dataclass
 class _Sum:
-    """Sums over patches: their number, the patches [groups, inputs], their products [groups, inputs, inputs]."""
+    """Sums over patches: their number, the patches [groups, inputs], their products [groups, inputs, inputs].
+
+    Patches wait until there are enough of them for one large matrix product.
+    """
 
     count: int = 0
-    first: Array | float = field(default=0.0)
-    second: Array | float = field(default=0.0)
+    first: Array | float = 0.0
+    second: Array | float = 0.0
+    waiting: list[Array] = field(default_factory=list)
 
     def add(self, patches: Array) -> None:
         """Count patches [groups, number, inputs]."""
+        self.waiting.append(patches)
+        if sum(some.shape[1] for some in self.waiting) >= _PRODUCT:
+            self._multiply()
+
+    def _multiply(self) -> None:
+        patches = np.concatenate(self.waiting, axis=1)
+        self.waiting = []
         self.count += patches.shape[1]
         self.first = self.first + patches.sum(axis=1, dtype=np.float64)
-        self.second = self.second + np.matmul(patches.transpose(0, 2, 1), patches).astype(np.float64)
+        self.second = self.second + np.matmul(patches.transpose(0, 2, 1), patches)
 
     def covariance(self) -> Array:
-        """Moments around the mean."""
+        """Moments around the mean, made positive definite."""
+        if self.waiting:
+            self._multiply()
         mean = np.asarray(self.first) / self.count
-        result: Array = np.asarray(self.second) / self.count - mean[:, :, None] * mean[:, None, :]
+        result: Array = np.asarray(self.second, np.float64) / self.count - mean[:, :, None] * mean[:, None, :]
         side = result.shape[-1]
         average = np.einsum("gnn->g", result) / side
         result += (_RIDGE * average + _DEAD)[:, None, None] * np.eye(side)
@@ -56,7 +72,7 @@ def layer_moments(graph: Graph, inputs: Iterable[Array], progress: Progress = SI
 
     Args:
         graph: A float graph with one input.
-        inputs: Calibration images.
+        inputs: Calibration images, of which the first hundred are enough.
         progress: Advanced by one after each image.
 
     Returns:
@@ -68,12 +84,12 @@ def layer_moments(graph: Graph, inputs: Iterable[Array], progress: Progress = SI
     sums = {op: _Sum() for op in layers}
     executor = Executor(graph, keep_all=True)
     generator = np.random.default_rng(0)
-    for image in inputs:
+    for image in islice(inputs, _MOST_IMAGES):
         executor.invoke(image)
         for op in layers:
             sums[op].add(_patches(op, executor.view(op.required_input("input")), generator))
         progress.advance()
-    return {op: total.covariance() for op, total in sums.items() if total.count}
+    return {op: total.covariance() for op, total in sums.items()}
 
 
 def _is_plain(op: Op) -> bool:
@@ -94,12 +110,11 @@ def _side(op: Op) -> int:
 def _patches(op: Op, values: Array, generator: np.random.Generator) -> Array:
     """Some patches of one input, float32 [groups, number, inputs]."""
     if op.kind == "FULLY_CONNECTED":
-        return values.reshape(1, -1, _side(op))
+        return values.reshape(1, -1, _side(op)).copy()  # the interpreter's memory may not be held
     height, width = op.output.shape[1:3]
     wanted = _DEPTHWISE_PATCHES if op.kind == "DEPTHWISE_CONV_2D" else _PATCHES
-    places = np.arange(height * width)
-    if places.size > wanted:
-        places = np.sort(generator.choice(places, wanted, replace=False))
+    size = height * width
+    places = np.arange(size) if size <= wanted else generator.integers(0, size, wanted)
     windows = _windows(op, values[0], places // width, places % width)
     if op.kind == "DEPTHWISE_CONV_2D":
         return np.ascontiguousarray(windows.transpose(2, 0, 1))
