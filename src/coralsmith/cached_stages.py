@@ -15,9 +15,11 @@ from coralsmith.gate import PLAIN, Rung, Task
 from coralsmith.graph.reader import parse_tflite
 from coralsmith.graph.writer import serialize_for_interpreter
 from coralsmith.importers.imported import Imported, SourceInfo, Verification
+from coralsmith.quantization.options import QuantizationOptions
 from coralsmith.quantization.quantizer import Quantized
+from coralsmith.quantization.trial import Trial
 from coralsmith.recipe import Recipe
-from coralsmith.report.plain import to_document, to_json
+from coralsmith.report.plain import to_json
 from coralsmith.stages import StageCache, digest, file_digest
 
 
@@ -34,6 +36,8 @@ class _QuantizationRecord:
     images: int
     ranges: dict[str, tuple[float, float]]
     findings: list[Finding]
+    options: QuantizationOptions
+    trials: tuple[Trial, ...]
 
 
 def import_key(source_sha256: str, sample_images: list[Path], recipe: Recipe) -> str:
@@ -47,7 +51,8 @@ def quantization_key(task: Task, rung: Rung) -> str:
     images = task.inputs.images
     hashes = [file_digest(path) for path in images.paths]
     content = serialize_for_interpreter(task.graph)[0]
-    choices = asdict(task.options) if rung.name == PLAIN.name else task.recipe.model_dump()
+    by_recipe = {"quantization": task.recipe.quantization, **asdict(task.options)}
+    choices = by_recipe if rung.name == PLAIN.name else task.recipe.model_dump()
     return digest(__version__, rung.name, content, hashes, images.size, asdict(task.inputs.spec), choices)
 
 
@@ -87,14 +92,15 @@ def cached_quantization(cache: StageCache, task: Task, rung: Rung) -> tuple[Quan
         ranges = {name: Range(*bounds) for name, bounds in record.ranges.items()}
         graph = parse_tflite(files["int8.tflite"], "the cached model")
         source = parse_tflite(files["source.tflite"], "the cached float model")
-        return Quantized(graph, source, record.images, ranges, record.findings), True
+        found = Quantized(graph, source, record.images, ranges, record.findings, record.options, record.trials)
+        return found, True
     quantized = rung.quantize(task)
     bounds = {name: (span.low, span.high) for name, span in quantized.ranges.items()}
-    document = to_document(_QuantizationRecord(quantized.images, bounds, quantized.findings))
+    record = _QuantizationRecord(quantized.images, bounds, quantized.findings, quantized.options, quantized.trials)
     content = {
         "int8.tflite": serialize_for_interpreter(quantized.graph)[0],
         "source.tflite": serialize_for_interpreter(quantized.source)[0],
-        "quantization.json": to_json(document).encode(),
+        "quantization.json": to_json(record).encode(),
     }
     cache.store(stage, key, content)
     return quantized, False

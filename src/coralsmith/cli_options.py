@@ -65,6 +65,10 @@ Ranges = Annotated[
     Literal["min-max", "percentile", "least-squares"] | None,
     typer.Option("--ranges", help="How activation ranges are found.  [default: min-max]"),
 ]
+Quantization = Annotated[
+    Literal["plain", "auto"] | None,
+    typer.Option("--quantization", help="auto: methods chosen by measuring.  [default: plain]"),
+]
 Equalization = Annotated[
     Literal["off", "exact", "clamped"] | None,
     typer.Option("--equalization", help="Balance channels of neighbouring layers.  [default: off]"),

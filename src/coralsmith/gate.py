@@ -17,6 +17,7 @@ from coralsmith.findings import Finding
 from coralsmith.graph import Graph
 from coralsmith.model_input import NormalisedImages, quantization_options, tuning_options
 from coralsmith.progress import SILENT, Progress
+from coralsmith.quantization.automatic import auto_quantize
 from coralsmith.quantization.options import QuantizationOptions
 from coralsmith.quantization.quantizer import Quantized, quantize_graph
 from coralsmith.recipe import Recipe
@@ -73,7 +74,8 @@ class Rung:
 
 def quantize_by_recipe(task: Task) -> Quantized:
     """Post-training quantization exactly as the recipe says."""
-    return _quantize(task, task.options)
+    quantize = auto_quantize if task.recipe.quantization == "auto" else quantize_graph
+    return _with_image_findings(task, quantize(task.graph, task.inputs, task.options, task.progress))
 
 
 def all_corrections(options: QuantizationOptions) -> QuantizationOptions:
@@ -82,8 +84,8 @@ def all_corrections(options: QuantizationOptions) -> QuantizationOptions:
 
 
 def quantize_with_all_corrections(task: Task) -> Quantized:
-    """Post-training quantization with every correction that there is."""
-    return _quantize(task, all_corrections(task.options))
+    """Post-training quantization with the corrections that help, as measured on held-back calibration images."""
+    return _with_image_findings(task, auto_quantize(task.graph, task.inputs, task.options, task.progress))
 
 
 def tune(task: Task) -> Quantized:
@@ -102,11 +104,10 @@ def tune(task: Task) -> Quantized:
     )
     if task.state is not None:
         task.state.unlink(missing_ok=True)
-    return replace(tuned, findings=[*task.inputs.images.findings, *tuned.findings])
+    return _with_image_findings(task, tuned)
 
 
-def _quantize(task: Task, options: QuantizationOptions) -> Quantized:
-    quantized = quantize_graph(task.graph, task.inputs, options, task.progress)
+def _with_image_findings(task: Task, quantized: Quantized) -> Quantized:
     return replace(quantized, findings=[*task.inputs.images.findings, *quantized.findings])
 
 

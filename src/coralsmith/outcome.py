@@ -16,6 +16,7 @@ from coralsmith.findings import Finding, gravest_first
 from coralsmith.gate import EXCEEDED
 from coralsmith.graph import Graph
 from coralsmith.pipeline import VERIFICATION_IMAGES, Conversion
+from coralsmith.quantization.options import QuantizationOptions
 from coralsmith.report.document import (
     CompilerRecord,
     ConversionReport,
@@ -171,10 +172,16 @@ def _repairs(run: Conversion) -> tuple[RepairRecord, ...]:
 
 def _quantization(run: Conversion) -> QuantizationRecord:
     fidelity = run.fidelity
+    options = QuantizationOptions() if run.quantized is None else run.quantized.options
     return QuantizationRecord(
         images=None if run.quantized is None else run.quantized.images,
-        ranges=run.recipe.ranges,
-        weights=run.recipe.weights,
+        ranges=options.ranges,
+        weights=options.weights,
+        detection_ranges=options.detection_ranges,
+        equalization=options.equalization,
+        rounding=options.rounding,
+        bias_correction=options.bias_correction,
+        trials=() if run.quantized is None else run.quantized.trials,
         outputs=()
         if fidelity is None
         else tuple(OutputFidelity(n, s.sqnr_db, s.worst) for n, s in fidelity.outputs.items()),

@@ -15,6 +15,7 @@ from coralsmith.graph.writer import write_tflite
 from coralsmith.importers import import_model
 from coralsmith.model_input import NormalisedImages, quantization_options
 from coralsmith.progress import SILENT, Progress
+from coralsmith.quantization.automatic import auto_quantize
 from coralsmith.quantization.boundary import set_output_type
 from coralsmith.quantization.quantizer import quantize_graph
 from coralsmith.recipe import Recipe, load_recipe
@@ -74,7 +75,8 @@ def _quantize(
     repaired = repair(imported.graph, recipe.repair, inputs=probes, min_runtime=recipe.min_runtime)
     progress.step("Quantize to int8", len(folder.paths))
     options = quantization_options(recipe, spec, head)
-    quantized = quantize_graph(repaired.graph, normalised, options, progress)
+    method = auto_quantize if recipe.quantization == "auto" else quantize_graph
+    quantized = method(repaired.graph, normalised, options, progress)
     set_output_type(quantized.graph, recipe.io)
     written = write_tflite(quantized.graph, output)
     return QuantizedFile(

@@ -26,6 +26,10 @@ class Recipe(BaseModel):
     weights: Literal["per-channel", "per-tensor"] = Field(
         default="per-channel", description="Scales of the weights."
     )
+    quantization: Literal["plain", "auto"] = Field(
+        default="plain",
+        description="plain: by the fields below. auto: methods that help, measured on held-back images.",
+    )
     ranges: Literal["min-max", "percentile", "least-squares"] = Field(
         default="min-max", description="How the range of an activation is found."
     )

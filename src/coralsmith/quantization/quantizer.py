@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
 
 import numpy as np
 
@@ -22,6 +24,9 @@ from coralsmith.quantization.range_search import least_squares_range, percentile
 from coralsmith.quantization.ranges import NARROWEST, Range, quant_for
 from coralsmith.quantization.rules import WEIGHTED, is_supported
 from coralsmith.quantization.scales import solve_scales
+from coralsmith.quantization.trial import Trial
+
+ENOUGH_IMAGES: Final = 100  # for a histogram; the smallest and largest values are those of all images
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class Quantized:
         images: How many images were seen.
         ranges: The observed range of each float activation, by name.
         findings: Dead tensors, values that needed a QUANTIZE of their own.
+        options: How it was quantized.
+        trials: What was tried, where the methods were chosen by measuring.
     """
 
     graph: Graph
@@ -41,6 +48,8 @@ class Quantized:
     images: int
     ranges: dict[str, Range]
     findings: list[Finding] = field(default_factory=list)
+    options: QuantizationOptions = field(default_factory=QuantizationOptions)
+    trials: tuple[Trial, ...] = ()
 
 
 def quantize_graph(
@@ -80,7 +89,7 @@ def quantize_graph(
     result.verify("quantization")
     ranges = {tensor.name: span for tensor, span in seen.ranges.items()}
     findings = [*findings, *_findings(seen.ranges, scales.rescaled)]
-    return Quantized(result, source, seen.images, ranges, findings)
+    return Quantized(result, source, seen.images, ranges, findings, options)
 
 
 def _layer_inputs(graph: Graph) -> list[Tensor]:
@@ -124,10 +133,11 @@ def _search(
         search: Callable[[Histogram], Range] = (
             by_percentile if options.ranges == "percentile" else least_squares_range
         )
-        histograms = observe_histograms(graph, inputs, ranges, progress, threads)
+        some = islice(inputs, ENOUGH_IMAGES)
+        histograms = observe_histograms(graph, some, ranges, progress, threads)
         ranges = {**ranges, **{tensor: search(histogram) for tensor, histogram in histograms.items()}}
     if options.detection_ranges and options.outputs is not None:
-        ranges = detection_ranges(graph, inputs, ranges, options.outputs)
+        ranges = detection_ranges(graph, islice(inputs, ENOUGH_IMAGES), ranges, options.outputs)
     return ranges
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from coralsmith.compiler.attempts import Attempt
 from coralsmith.compiler.proof import Origin
 from coralsmith.findings import Finding
+from coralsmith.quantization.trial import Trial
 from coralsmith.report.accuracy import AccuracyRecord
 from coralsmith.report.explanation import ExplanationRecord
 
@@ -127,11 +128,19 @@ class TensorScale:
 
 @dataclass(frozen=True)
 class QuantizationRecord:
-    """How the model became int8; `images` counts those calibrated with, None where it came quantized."""
+    """How the model became int8; `images` counts those calibrated with, None where it came quantized.
+
+    The methods are those that were used; `trials` tells how they were chosen where that was left to measuring.
+    """
 
     images: int | None
     ranges: str
     weights: str
+    detection_ranges: bool = False
+    equalization: str = "off"
+    rounding: str = "nearest"
+    bias_correction: bool = True
+    trials: tuple[Trial, ...] = ()
     outputs: tuple[OutputFidelity, ...] = ()
     layers: tuple[LayerFidelity, ...] = ()
     tensors: tuple[TensorScale, ...] = ()
