@@ -72,6 +72,14 @@ class Executor:
         """
         for tensor, array in zip(self.graph.inputs, inputs, strict=True):
             self._interpreter.set_tensor(self._number[tensor], np.asarray(array, order="C"))
+        self.invoke_again()
+
+    def invoke_again(self) -> None:
+        """Invoke with the inputs that are in place already, which saves copying them.
+
+        Raises:
+            UnsupportedModelError: A kernel refuses what it is given.
+        """
         try:
             self._interpreter.invoke()
         except RuntimeError as error:

@@ -15,7 +15,7 @@ from coralsmith.report.html_elements import Markup, element, joined
 from coralsmith.report.html_explanation import explanation_section
 from coralsmith.report.html_findings import findings_section
 from coralsmith.report.html_network import network_section
-from coralsmith.report.html_page import figure_tiles, page
+from coralsmith.report.html_page import contents, figure_tiles, page
 from coralsmith.report.html_quantization import quantization_section
 from coralsmith.report.html_repairs import repairs_section
 from coralsmith.report.html_run import model_section, run_section, settings_section
@@ -67,14 +67,9 @@ def render_html(report: ConversionReport, pictures: Sequence[SamplePicture] = ()
         f"{report.name}: {report.verdict.title}",
         "conversion report",
         report.versions.get("coralsmith", ""),
-        _contents([name for name, content in sections.items() if content]),
+        contents({name: _CONTENTS[name] for name, section in sections.items() if section}),
         element("main", _verdict(report), _figures(report), *sections.values(), id="report"),
     )
-
-
-def _contents(present: Sequence[str]) -> Markup:
-    links = (element("li", element("a", _CONTENTS[name], href=f"#{name}")) for name in present)
-    return element("nav", element("ul", *links), aria_label="Contents")
 
 
 def _verdict(report: ConversionReport) -> Markup:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 
 from coralsmith.report.figures import Figure
@@ -40,6 +40,12 @@ def page(title: str, kind: str, version: str, *content: Markup | None) -> str:
         lang="en",
     )
     return f"<!doctype html>\n{document}\n"
+
+
+def contents(titles: Mapping[str, str]) -> Markup:
+    """Links to the sections of the page, by their identifiers."""
+    links = (element("li", element("a", title, href=f"#{identifier}")) for identifier, title in titles.items())
+    return element("nav", element("ul", *links), aria_label="Contents")
 
 
 def figure_tiles(figures: Iterable[Figure]) -> Markup:
