@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from coralsmith.decompile_files import decompile
     from coralsmith.evaluate_model import evaluate
     from coralsmith.inspect_model import inspect
+    from coralsmith.profile_model import profile
     from coralsmith.quantize_file import quantize
     from coralsmith.runtime.detector import Detector
     from coralsmith.tune_model import tune
@@ -29,6 +30,7 @@ __all__ = [
     "evaluate",
     "find_head",
     "inspect",
+    "profile",
     "quantize",
     "tune",
     "verify",
@@ -41,6 +43,7 @@ _HOMES = {
     "decompile": "coralsmith.decompile_files",
     "evaluate": "coralsmith.evaluate_model",
     "inspect": "coralsmith.inspect_model",
+    "profile": "coralsmith.profile_model",
     "quantize": "coralsmith.quantize_file",
     "tune": "coralsmith.tune_model",
     "verify": "coralsmith.verify_model",

@@ -13,6 +13,7 @@ from coralsmith.cli_options import HeadFile, Json, LabelFile, Quiet, Verbose, pr
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this file to the command line, in the order in which the help shows them."""
     app.command()(detect)
+    app.command()(profile)
     app.command()(bundle)
 
 
@@ -40,6 +41,53 @@ def detect(
         from coralsmith.report.terminal import print_detections
 
         print_detections(found, draw, verbose=verbose)
+
+
+def profile(
+    model: Annotated[Path, typer.Argument(help=".tflite model: float, int8, or compiled for the Edge TPU.")],
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Images to feed.  [default: a frame of noise of 1920 x 1080]")
+    ] = None,
+    head: HeadFile = None,
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, usb, pci, or one of several: usb:0.")
+    ] = "auto",
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="CPU threads.  [default: all cores]")
+    ] = None,
+    runs: Annotated[int, typer.Option("--runs", min=1, help="Runs that count.")] = 100,
+    warm_up: Annotated[int, typer.Option("--warm-up", min=0, help="Runs before them.")] = 5,
+    html: Annotated[Path | None, typer.Option("--html", help="Write the profile as a page with plots.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Time a model here, stage by stage and operator by operator, beside the estimate for Edge TPUs.
+
+    Where the compiled form stands beside the model and an Edge TPU is there, it is timed on that too.
+
+    Example: coralsmith profile detector_int8.tflite --images photos/ --html profile.html
+    """
+    from coralsmith.profile_model import profile as run
+
+    with progress_unless(quiet or json) as progress:
+        report = run(
+            model,
+            images,
+            head=head,
+            device=device,
+            threads=threads,
+            runs=runs,
+            warm_up=warm_up,
+            page=html,
+            progress=progress,
+        )
+    if json:
+        print_json(report)
+    elif not quiet:
+        from coralsmith.report.terminal_profile import print_profile
+
+        print_profile(report, verbose=verbose)
 
 
 def bundle(

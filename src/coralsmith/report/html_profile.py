@@ -36,7 +36,10 @@ def render_profile(report: ProfileReport, version: str) -> str:
         version: The version of coralsmith that made them.
     """
     sections = {
-        "stages": section("stages", "Stages", _measured(), _timings(stage_rows(report), "Stages")),
+        "stages": section(
+            "stages", "Stages", _measured(), _timings(stage_rows(report.stages_ms, report.total_ms), "Stages")
+        ),
+        "device": _on_edgetpu(report),
         "threads": _threads(report),
         "operators": _operators(report),
         "notes": _notes(report),
@@ -80,6 +83,13 @@ def _timings(rows: list[tuple[str, float, float]], caption: str) -> Markup:
         for name, median, p95 in rows
     )
     return table(_TITLES, lines, caption=caption)
+
+
+def _on_edgetpu(report: ProfileReport) -> Markup | None:
+    if report.edgetpu_ms is None:
+        return None
+    rows = _timings(stage_rows(report.edgetpu_ms), "Stages on an Edge TPU")
+    return section("device", "The compiled model on an Edge TPU", _measured(), rows)
 
 
 def _threads(report: ProfileReport) -> Markup | None:

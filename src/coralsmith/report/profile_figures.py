@@ -10,7 +10,7 @@ from coralsmith.report import wording
 if TYPE_CHECKING:
     from coralsmith.edgetpu.latency import Latency
     from coralsmith.runtime.operator_times import CpuOperatorTime
-    from coralsmith.runtime.profile_report import ProfileReport
+    from coralsmith.runtime.profile_report import ProfileReport, StageTimes, Timing
 
 
 def processor_line(report: ProfileReport) -> str:
@@ -22,13 +22,12 @@ def processor_line(report: ProfileReport) -> str:
     return f"on the Edge TPU {report.device}, {report.runs} runs{images}"
 
 
-def stage_rows(report: ProfileReport) -> list[tuple[str, float, float]]:
-    """Name, median and 95th percentile of each stage in milliseconds, and of all together."""
-    stages = report.stages_ms
+def stage_rows(stages: StageTimes, total: Timing | None = None) -> list[tuple[str, float, float]]:
+    """Name, median and 95th percentile of each stage in milliseconds, and of all together where that is given."""
     named = (("prepare the image", stages.pre), ("run the model", stages.invoke), ("read detections", stages.post))
     rows = [(name, timing.median, timing.p95) for name, timing in named if timing is not None]
-    if len(rows) > 1:
-        rows.append(("all", report.total_ms.median, report.total_ms.p95))
+    if total is not None and len(rows) > 1:
+        rows.append(("all", total.median, total.p95))
     return rows
 
 

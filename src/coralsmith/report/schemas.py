@@ -64,6 +64,8 @@ def schemas() -> dict[str, dict[str, Any]]:
     from coralsmith.recipe import Recipe
     from coralsmith.report.document import SCHEMA as REPORT
     from coralsmith.report.document import ConversionReport, DetectionRecord, QuantizedFile
+    from coralsmith.runtime.profile_report import SCHEMA as PROFILE
+    from coralsmith.runtime.profile_report import ProfileReport
 
     check = _record(CheckReport, "coralsmith check --json", CHECK)
     report = _record(ConversionReport, "report.json, coralsmith convert --json", REPORT)
@@ -78,6 +80,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "bundle": _record(BundleReport, "coralsmith bundle --json", BUNDLE),
         "doctor": _record(Examination, "coralsmith doctor --json", EXAMINATION_SCHEMA),
         "evaluate": _record(EvaluationReport, "coralsmith evaluate --json", EVALUATE),
+        "profile": _record(ProfileReport, "coralsmith profile --json", PROFILE),
         "quantize": _record(QuantizedFile, "coralsmith quantize --json"),
         "detect": _record(dict[str, list[DetectionRecord]], "coralsmith detect --json"),
         "head": _model(HeadDocument, "head.json, coralsmith head --json", "serialization"),

@@ -26,7 +26,7 @@ def print_profile(report: ProfileReport, *, verbose: bool = False, console: Cons
     title = f"{wording.milliseconds(total.median)} ms a frame, {1000 / total.median:.0f} frames a second"
     headline(console, title, processor_line(report), name=report.model, colour="cyan")
     console.print(Text("\nStages, measured", "bold"))
-    _bars(console, stage_rows(report), ("", "median", "95 %"))
+    _bars(console, stage_rows(report.stages_ms, report.total_ms), ("", "median", "95 %"))
     if report.sweep:
         console.print(Text("\nThe model itself by CPU threads, measured", "bold"))
         rows = [(str(timing.threads), timing.invoke.median, timing.invoke.p95) for timing in report.sweep]
@@ -34,6 +34,9 @@ def print_profile(report: ProfileReport, *, verbose: bool = False, console: Cons
     if report.cpu_ops:
         console.print(Text("\nOperators on the CPU, each measured alone", "bold"))
         pairs_table(console, _operators(report, verbose=verbose))
+    if report.edgetpu_ms is not None:
+        console.print(Text("\nThe compiled model on an Edge TPU, measured", "bold"))
+        _bars(console, stage_rows(report.edgetpu_ms), ("", "median", "95 %"))
     if report.estimate_ms is not None:
         console.print(Text("\nOn an Edge TPU, estimated (not measured)", "bold"))
         pairs_table(console, estimate_rows(report.estimate_ms))

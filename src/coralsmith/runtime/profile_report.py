@@ -82,6 +82,7 @@ class ProfileReport:
         total_ms: All stages of a detection together.
         sweep: The model itself with other numbers of threads; empty on an Edge TPU.
         cpu_ops: Every operator by itself on the CPU; empty on an Edge TPU.
+        edgetpu_ms: The compiled form that stands beside the model, on an Edge TPU; None where either is missing.
         estimate_ms: What `coralsmith check` estimates for Edge TPUs; None for a model that is compiled.
         findings: What makes these numbers less than certain.
     """
@@ -98,5 +99,6 @@ class ProfileReport:
     total_ms: Timing
     sweep: list[ThreadTiming]
     cpu_ops: list[CpuOperatorTime]
+    edgetpu_ms: StageTimes | None
     estimate_ms: Latency | None
     findings: list[Finding]
