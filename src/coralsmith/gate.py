@@ -89,7 +89,10 @@ def quantize_with_all_corrections(task: Task) -> Quantized:
 
 
 def tune(task: Task) -> Quantized:
-    """Label-free training, which starts from the better of the other two."""
+    """Label-free training, from the better of two starts: as the recipe says, and corrected.
+
+    Weights start at the nearest integers in both, since training rounds them together anyway.
+    """
     from coralsmith.tuning.tune import tune_graph  # torch takes seconds to import
 
     tuned = tune_graph(
@@ -99,7 +102,7 @@ def tune(task: Task) -> Quantized:
         task.options,
         tuning_options(task.recipe),
         task.progress,
-        starts=(task.options, all_corrections(task.options)),
+        starts=(task.options, replace(all_corrections(task.options), rounding=task.options.rounding)),
         checkpoint=task.state,
     )
     if task.state is not None:

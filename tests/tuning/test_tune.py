@@ -166,7 +166,7 @@ def test_the_input_gets_the_type_that_was_asked_for(model: Graph, images: list[A
 def test_a_graph_without_a_head_is_trained_on_its_outputs(model: Graph, images: list[Array]) -> None:
     from coralsmith.tuning.tune import tune_graph
 
-    tuned = tune_graph(model, None, images, OPTIONS, replace(SHORT, epochs=10))
+    tuned = tune_graph(model, None, images, OPTIONS, replace(SHORT, epochs=20, patience=20, learning_rate=0.001))
     plain = quantize_graph(model, images, OPTIONS)
     assert error(model, tuned.graph, images) < error(model, plain.graph, images)
 

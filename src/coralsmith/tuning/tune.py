@@ -32,7 +32,7 @@ HELD_BACK: Final = 0.1
 MOST_HELD_BACK: Final = 24
 FEWEST_IMAGES: Final = 4
 
-RATES: Final = {"moved": 0.3, "steps": 1.0, "gain": 0.05, "bias": 1.0}
+RATES: Final = {"moved": 1.0, "steps": 1.0, "gain": 0.05, "bias": 1.0}
 """Learning rates as factors of that of weights, which move in steps: the ends of ranges move in widths, weight
 scales in shares of themselves, biases in steps of the output."""
 
