@@ -5,7 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 import coralsmith
+from coralsmith.errors import UsageError
 from coralsmith.graph.writer import serialize
 from tests.importers.model_maker import Packed, halved, pack
 from tests.tiny_detector import tiny_detector, tiny_head, write_photos, write_tiny_detector
@@ -34,3 +38,20 @@ def test_a_model_maker_file_detects_as_it_is(tmp_path: Path) -> None:
     (expected,) = coralsmith.detect(write_tiny_detector(tmp_path / "plain"), [photo]).values()
     assert found[0].label == expected[0].label
     assert abs(found[0].score - expected[0].score) < 0.01
+
+
+def test_a_video_is_detected_frame_by_frame_and_drawn(tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2")
+    model = write_tiny_detector(tmp_path / "model")
+    writer = cv2.VideoWriter(str(tmp_path / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 5, (64, 48))
+    for level in (30, 120, 210):
+        writer.write(np.full((48, 64, 3), level, np.uint8))
+    writer.release()
+    found = coralsmith.detect(model, [tmp_path / "clip.avi"], draw=tmp_path / "drawn")
+    assert list(found) == [f"{tmp_path / 'clip.avi'}#{number}" for number in range(3)]
+    assert [path.name for path in (tmp_path / "drawn").iterdir()] == ["clip_detections.mp4"]
+    drawn = cv2.VideoCapture(str(tmp_path / "drawn" / "clip_detections.mp4"))
+    assert drawn.get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    drawn.release()
+    with pytest.raises(UsageError, match="no COCO image id"):
+        coralsmith.detect(model, [tmp_path / "clip.avi"], coco_results=tmp_path / "results.json")

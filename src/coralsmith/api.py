@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from coralsmith.compiler.options import CompilerOptions
 from coralsmith.compiler.proof import prove_origin
 from coralsmith.compiler.run import DEFAULT_TIMEOUT_S, Compilation, compile_model
 from coralsmith.compiler.trying import DEFAULT_ATTEMPTS
-from coralsmith.detect_images import detect_images
+from coralsmith.detect_images import DetectionChoices, detect_images
 from coralsmith.detection.draw import draw_detections
 from coralsmith.detection.head import DetectionHead
 from coralsmith.errors import CompilerError
@@ -191,34 +191,45 @@ def detect(
     images: Sequence[PathLike],
     *,
     head: PathLike | None = None,
-    min_score: float = 0.3,
+    min_score: float | None = None,
+    class_scores: Mapping[str, float] | None = None,
+    per_class: bool = True,
+    device: str = "auto",
     draw: PathLike | None = None,
+    coco_results: PathLike | None = None,
     progress: Progress = SILENT,
 ) -> dict[str, list[DetectionRecord]]:
-    """Detect objects in images, and draw the boxes.
+    """Detect objects in images and videos, and draw the boxes.
 
     Args:
-        model: `.tflite` model, float or int8.
-        images: Images, or folders of images.
+        model: `.tflite` model: float, int8, or compiled for the Edge TPU.
+        images: Images, folders of images, or video files (extra `video`).
         head: Head file; one beside the model is found by itself.
-        min_score: Lowest score kept.
-        draw: Folder for a drawn copy of each image; made if need be.
+        min_score: Lowest score kept; 0.3 by default, and the head's own limit for COCO results.
+        class_scores: Lowest scores of single classes, by label.
+        per_class: Suppress overlaps within each class; else among all.
+        device: Where a compiled model runs: "auto", "usb", "pci", "usb:1", ...
+        draw: Folder for a drawn copy of each image and video; made if need be.
+        coco_results: File for the detections as COCO results.
         progress: Told about every image.
 
     Returns:
-        The detections of each image, by its path; boxes are normalised to the image.
+        The detections of each image, by its path, of a video by path, "#" and the number of the frame; boxes are
+        normalised to the image.
 
     Raises:
         CoralsmithError: The model, its head or all of the images cannot be used.
     """
-    return detect_images(
-        _path(model),
-        [_path(image) for image in images],
-        None if head is None else _path(head),
-        min_score,
-        None if draw is None else _path(draw),
-        progress,
+    choices = DetectionChoices(
+        head=None if head is None else _path(head),
+        min_score=min_score,
+        class_scores=class_scores or {},
+        per_class=per_class,
+        device=device,
+        draw=None if draw is None else _path(draw),
+        coco_results=None if coco_results is None else _path(coco_results),
     )
+    return detect_images(_path(model), [_path(image) for image in images], choices, progress)
 
 
 def drawn_views(run: Conversion) -> Iterator[tuple[str, Image.Image | None, Image.Image]]:

@@ -18,23 +18,44 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def detect(
-    model: Annotated[Path, typer.Argument(help=".tflite model, float or int8, with its head beside it.")],
-    images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
+    model: Annotated[Path, typer.Argument(help=".tflite model: float, int8, or compiled for the Edge TPU.")],
+    images: Annotated[list[Path], typer.Argument(help="Images, folders of images, video files.")],
     draw: Annotated[Path | None, typer.Option("--draw", help="Folder for pictures with drawn boxes.")] = None,
     head: HeadFile = None,
-    min_score: Annotated[float, typer.Option("--min-score", min=0.0, max=1.0, help="Lowest score shown.")] = 0.3,
+    min_score: Annotated[
+        float | None, typer.Option("--min-score", min=0.0, max=1.0, help="Lowest score.  [default: 0.3]")
+    ] = None,
+    class_score: Annotated[
+        list[str] | None, typer.Option("--class-score", help="LABEL=SCORE, the lowest of one class; repeatable.")
+    ] = None,
+    agnostic: Annotated[bool, typer.Option("--agnostic", help="Suppress overlaps whatever the classes.")] = False,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, usb, pci, or usb:0, usb:1, ...")] = "auto",
+    coco_results: Annotated[
+        Path | None, typer.Option("--coco-results", help="File for COCO results; all scores unless told.")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Detect objects in images and draw the boxes.
+    """Detect objects in images and videos, and draw the boxes.
 
     Example: coralsmith detect detector_int8.tflite photo.jpg --draw drawn/
     """
     from coralsmith.api import detect as run
 
     with progress_unless(quiet or json) as progress:
-        found = run(model, images, head=head, min_score=min_score, draw=draw, progress=progress)
+        found = run(
+            model,
+            images,
+            head=head,
+            min_score=min_score,
+            class_scores=dict(map(_class_score, class_score or ())),
+            per_class=not agnostic,
+            device=device,
+            draw=draw,
+            coco_results=coco_results,
+            progress=progress,
+        )
     if json:
         print_json(found)
     elif not quiet:
@@ -132,3 +153,14 @@ def bundle(
 
         print_bundle(report, verbose=verbose)
     raise typer.Exit(1 if report.verdict == "fail" else 0)
+
+
+def _class_score(text: str) -> tuple[str, float]:
+    """A label and its lowest score from LABEL=SCORE."""
+    label, _, score = text.rpartition("=")
+    try:
+        return label, float(score)
+    except ValueError:
+        from coralsmith.errors import UsageError
+
+        raise UsageError(f"--class-score {text!r} is not LABEL=SCORE.", hint="For example person=0.5.") from None

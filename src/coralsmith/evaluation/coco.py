@@ -91,6 +91,21 @@ def read_coco(folder: Path, split: str | None = None) -> Dataset:
     )
 
 
+def image_ids(folder: Path) -> dict[Path, int]:
+    """The id of each image of a COCO data set, all splits together, by its file; none where the folder is no such.
+
+    Raises:
+        ImageDataError: An annotation file is too large, not COCO json, or contradicts itself.
+    """
+    ids: dict[Path, int] = {}
+    for files in find_coco(folder).values():
+        for image in _parse(files.annotations).images:
+            path = _image_file(files.images, image, Irregularities())
+            if path is not None:
+                ids[path.resolve()] = image.id
+    return ids
+
+
 def _parse(path: Path) -> _Document:
     try:
         document = _Document.model_validate_json(read_bounded(path, MAX_FILE_BYTES))

@@ -92,7 +92,7 @@ def _limits(
     limits = np.full(len(head.labels), head.nms.score if min_score is None else min_score, np.float32)
     for label, score in class_scores.items():
         if label not in head.labels:
-            shown = ", ".join(head.labels[:10]) + (", ..." if len(head.labels) > 10 else "")
+            shown = ", ".join(head.labels[:10]) + (" and others" if len(head.labels) > 10 else "")
             raise UsageError(f"The model has no class '{label}'.", hint=f"Its classes: {shown}.")
         limits[[i for i, name in enumerate(head.labels) if name == label]] = score
     if not ((limits >= 0) & (limits <= 1)).all():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -16,9 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coralsmith.detection.detections import Detections
-from coralsmith.errors import ImageDataError, MissingExtraError
+from coralsmith.errors import ImageDataError, MissingExtraError, OutputError
+
+VIDEO_SUFFIXES: Final = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
 
 _SECONDS_TO_STOP: Final = 2.0
+_USUAL_RATE: Final = 25.0  # frames a second, where a file states none
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,3 +157,78 @@ class _Newest:
             with self._change:
                 self._has_ended = True
                 self._change.notify()
+
+
+def is_video(path: Path) -> bool:
+    """Whether a file is a video by its name."""
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
+
+
+class VideoFile:
+    """A video file: how long and large it is, and copies of it.
+
+    Attributes:
+        frames: Number of frames, as the file states it.
+
+    Raises:
+        MissingExtraError: OpenCV is not installed.
+        ImageDataError: It cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        capture = open_capture(path)
+        import cv2  # is there, since the file is open
+
+        self.frames = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        self._rate = capture.get(cv2.CAP_PROP_FPS) or _USUAL_RATE
+        capture.release()
+
+    @contextmanager
+    def copy(self, target: Path | None) -> Iterator[VideoCopy]:
+        """A video of the same rate, to be written frame by frame; it has its name when it is whole."""
+        made = VideoCopy(target, self._rate)
+        try:
+            yield made
+        except BaseException:
+            made.close(keep=False)
+            raise
+        made.close(keep=True)
+
+
+class VideoCopy:
+    """A video being written as MPEG-4; see `VideoFile.copy`."""
+
+    def __init__(self, target: Path | None, rate: float) -> None:
+        self._target, self._rate = target, rate
+        self._writer: Any = None
+
+    def write(self, image: NDArray[np.uint8]) -> None:
+        """Add a frame, uint8 RGB [height, width, 3]; all have the size of the first.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        import cv2
+
+        if self._writer is None:
+            size = (image.shape[1], image.shape[0])
+            code = cv2.VideoWriter.fourcc(*"mp4v")
+            self._writer = cv2.VideoWriter(str(self._part), code, self._rate, size)
+            if not self._writer.isOpened():
+                raise OutputError(f"The video '{self._target}' cannot be written.")
+        self._writer.write(np.ascontiguousarray(image[..., ::-1]))
+
+    def close(self, *, keep: bool) -> None:
+        """End the file; it gets its name if it is to be kept, else it is removed."""
+        if self._writer is None:
+            return
+        self._writer.release()
+        if keep and self._target is not None:
+            self._part.replace(self._target)
+        else:
+            self._part.unlink(missing_ok=True)
+
+    @property
+    def _part(self) -> Path:
+        assert self._target is not None, "a copy without a target is not written"
+        return self._target.with_name(f".{self._target.name}.part.mp4")

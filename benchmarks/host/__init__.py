@@ -1,0 +1,1 @@
+"""The host part of a detector: before and after the model."""
