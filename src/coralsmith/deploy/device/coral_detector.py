@@ -71,6 +71,7 @@ class CoralDetector:
         boxes = (boxes - np.array([top / rows, left / columns] * 2)) / np.array(
             [height / rows, width / columns] * 2
         )
+        boxes = boxes.clip(0.0, 1.0)
         return [
             Detection(self.labels[class_id], class_id, score, tuple(box))
             for box, class_id, score in zip(boxes.tolist(), classes.tolist(), scores.tolist(), strict=True)
