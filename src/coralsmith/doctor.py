@@ -28,8 +28,14 @@ def examine(
         model: A compiled model; whether the installed runtime takes it.
         machine: Another machine than this one, for the parts about the runtime and the devices.
         progress: Told about every part.
+
+    Raises:
+        InputError: `model` cannot be read, or is no model.
     """
     machine = machine or ThisMachine()
+    about_model = (
+        [] if model is None else examine_model(model.expanduser(), machine)
+    )  # a wrong path is said at once
     facts: list[MachineFact] = []
     progress.step("Look at the runtime")
     facts += examine_runtime(machine)
@@ -37,6 +43,4 @@ def examine(
     facts += examine_devices(machine)
     progress.step("Look at the Edge TPU compiler")
     facts += examine_compiler(compiler)
-    if model is not None:
-        facts += examine_model(model.expanduser(), machine)
-    return Examination(tuple(facts))
+    return Examination((*facts, *about_model))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coralsmith.compiled.package import read_compiled
+from coralsmith.errors import InputError
 from coralsmith.runtime.doctor import examine_devices, examine_model, examine_runtime
 from coralsmith.runtime.machine import ThisMachine
 from tests.runtime.recorded_machine import (
@@ -111,7 +112,8 @@ def test_a_model_that_needs_a_newer_runtime_fails(shared):
 def test_a_model_that_is_not_compiled_or_not_there(shared, tmp_path):
     source = sorted((shared / "edgetpu" / "pairs").glob("*/model.tflite"))[0]
     assert examine_model(source, RecordedMachine())[0].state == "ok"
-    assert examine_model(tmp_path / "none.tflite", RecordedMachine())[0].state == "fail"
+    with pytest.raises(InputError, match="cannot be read"):
+        examine_model(tmp_path / "none.tflite", RecordedMachine())
 
 
 def test_this_machine_can_be_looked_at():

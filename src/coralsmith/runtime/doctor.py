@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 from coralsmith.compiled.package import read_compiled
-from coralsmith.errors import InputError
 from coralsmith.findings import MachineFact
 from coralsmith.runtime.edgetpu_devices import EdgeTpu, edgetpus
 from coralsmith.runtime.edgetpu_library import Library, find_library, judge_pair
@@ -79,12 +78,13 @@ def examine_devices(machine: Machine | None = None) -> list[MachineFact]:
 
 
 def examine_model(model: Path, machine: Machine | None = None) -> list[MachineFact]:
-    """Whether the installed runtime is new enough for a compiled model."""
+    """Whether the installed runtime is new enough for a compiled model.
+
+    Raises:
+        InputError: The file cannot be read, or is no model.
+    """
     name = f"{model.name} runs"
-    try:
-        packages = read_compiled(model).packages
-    except InputError as error:
-        return [MachineFact(MODEL, name, "fail", error.message, error.hint)]
+    packages = read_compiled(model).packages
     if not packages:
         return [MachineFact(MODEL, name, "ok", "it is not compiled for the Edge TPU and runs on the CPU")]
     needed = max(package.min_runtime for package in packages)
