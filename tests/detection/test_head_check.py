@@ -73,6 +73,11 @@ def test_a_background_that_is_not_declared(bccd_graph: Graph, bccd_images: list[
     assert "background-not-declared" in rules(graph, head, bccd_images[:2])
 
 
+def test_a_class_that_is_called_the_background(bccd_graph: Graph, bccd_images: list[np.ndarray]) -> None:
+    head = replace(bccd_head(bccd_graph), labels=("WBC", "Platelets"), score=ScoreSpec("sigmoid", 0))
+    assert "background-is-a-class" in rules(bccd_graph, head, bccd_images[:2])
+
+
 def test_scores_that_are_probabilities_already(bccd_graph: Graph, bccd_images: list[np.ndarray]) -> None:
     graph = respelled(bccd_graph, Convention(SOURCE, activation="LOGISTIC"))
     head = replace(bccd_head(bccd_graph), boxes="boxes", scores="scores")

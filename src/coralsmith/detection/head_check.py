@@ -25,6 +25,7 @@ Floats = NDArray[np.float32]
 
 _ASTRAY: Final = 0.1  # share of anchors that may lie further from their cell than one cell
 _OUTSIDE: Final = 1.5  # cells; published generators that count from the edge are half a cell off
+_LIKE_OBJECTS: Final = (0.002, 0.5)  # share of rows in which a class is likely; a background is above or near 0
 _MEASURED: Final = "measured on the given images"
 
 
@@ -46,8 +47,8 @@ def check_head(graph: Graph, head: DetectionHead, images: Iterable[NDArray[np.ui
 
     Returns:
         An error for swapped outputs; warnings for anchors that lie elsewhere than the cells, for scores that are
-        no logits or have a background that the head does not name, and for anchors or a box coder that others
-        beat; a note where the images do not tell.
+        no logits, for a background that the head does not name or that is a class, and for anchors or a box coder
+        that others beat; a note where the images do not tell.
     """
     try:
         layouts = find_layouts(graph)
@@ -144,6 +145,8 @@ def _scores(seen: _Seen, head: DetectionHead) -> Iterator[Finding]:
             evidence=_MEASURED,
         )
     probabilities = class_probabilities(rows, replace(head.score, background=None))
+    if head.score.background is not None:
+        yield from _class_as_background(probabilities, head.score.background)
     column, share = dominating_column(probabilities, 0.5)
     if head.score.background is None and rows.shape[1] > 1 and share > MOSTLY:
         yield Finding(
@@ -156,6 +159,23 @@ def _scores(seen: _Seen, head: DetectionHead) -> Iterator[Finding]:
             limit=f"{MOSTLY:.0%}",
             evidence=_MEASURED,
         )
+
+
+def _class_as_background(probabilities: Floats, column: int) -> Iterator[Finding]:
+    """A declared background that is likely here and there, as objects are, not nearly everywhere or nowhere."""
+    share = float(np.mean((probabilities.argmax(axis=1) == column) & (probabilities[:, column] > 0.5)))
+    if not _LIKE_OBJECTS[0] < share < _LIKE_OBJECTS[1]:
+        return
+    yield Finding(
+        rule="background-is-a-class",
+        severity="warning",
+        reason=f"Score column {column}, which the head calls the background, is likely in a few places only, as a "
+        "class is: what it finds is not reported, and the labels may be off by one.",
+        fix='Declare "background": null, and give this column its label.',
+        measured=f"column {column} is the likeliest in {share:.1%} of all rows",
+        limit=f"below {_LIKE_OBJECTS[0]:.1%} (not trained) or above {_LIKE_OBJECTS[1]:.0%}",
+        evidence=_MEASURED,
+    )
 
 
 def _beaten(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
 from coralsmith.report import wording
@@ -113,7 +114,7 @@ def print_head(
     console.print(labelled(console, "\nLabels: ", ", ".join(shown) + more))
     console.print(Text("\nEvidence", "bold"))
     for clause in head.evidence.split("; "):
-        console.print(safe(console, f"  {clause}", "dim"))
+        console.print(Padding(safe(console, clause, "dim"), (0, 0, 0, 2), expand=False))
     findings(console, found, verbose=verbose)
 
 
