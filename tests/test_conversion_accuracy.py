@@ -29,7 +29,7 @@ def labelled(folder: Path, count: int) -> LabelledImages:
     for number in range(count):
         write_image(folder / f"{number}.png", (60 + number, 80))
         images.append(annotated([[0, 0, 1, 1]], [0], name=str(folder / f"{number}.png")))
-    return LabelledImages(folder, None, Dataset(images, ("cat",)))
+    return LabelledImages(folder, Dataset(images, ("cat",)))
 
 
 def test_images_are_told_by_their_content_whatever_they_are_called(tmp_path: Path) -> None:

@@ -31,18 +31,16 @@ class LabelledImages:
 
     Attributes:
         folder: The data set.
-        split: Name of the split that was asked for.
         dataset: The annotated images.
     """
 
     folder: Path
-    split: str | None
     dataset: Dataset
 
     @staticmethod
     def read(folder: Path, split: str | None) -> LabelledImages:
         """Read the data set; see `load_dataset`."""
-        return LabelledImages(folder, split, load_dataset(folder, split))
+        return LabelledImages(folder, load_dataset(folder, split))
 
     def require_known(self, head: DetectionHead) -> None:
         """Check that the model knows every class of the data set.
@@ -168,7 +166,7 @@ class AccuracyMeter:
         )
         return AccuracyRecord(
             data=str(self.data.folder),
-            split=self.data.split,
+            split=self.data.dataset.split,
             images=measured.evaluation.images,
             decoding=self.decoding,
             ledger=self.ledger(measured, source),

@@ -115,7 +115,15 @@ def evaluate(
         subject_entry = set_against(subject_entry, reference, resamples=resamples, seed=seed)
     notes += noticed_in(subject_entry, labelled)
     rows = tuple(entry.row() for entry in entries)
-    return _report(str(dataset or images), split, decoding, subject_entry, reference, rows, notes)
+    return _report(
+        str(dataset or images),
+        labelled.split if labelled else None,
+        decoding,
+        subject_entry,
+        reference,
+        rows,
+        notes,
+    )
 
 
 def _load_reference(

@@ -53,6 +53,11 @@ def test_only_the_images_of_the_split_are_read(tmp_path: Path) -> None:
     assert [image.path.stem for image in read_voc(folder, "train").images] == ["b"]
 
 
+def test_the_split_that_was_taken_is_told(tmp_path: Path) -> None:
+    folder = write_voc(tmp_path, {"a": [CAT], "b": [CAT]}, {"val": ["a"], "train": ["b"]})
+    assert (read_voc(folder).split, read_voc(folder, "train").split) == ("val", "train")
+
+
 def test_without_split_files_every_annotation_is_read(tmp_path: Path) -> None:
     folder = write_voc(tmp_path, {"b": [CAT], "a": []}, {})
     assert [image.path.stem for image in read_voc(folder).images] == ["a", "b"]

@@ -181,5 +181,6 @@ def test_images_without_any_label_file_are_an_error_that_tells_where_one_should_
 def test_a_split_whose_images_are_all_missing_has_no_object(tmp_path: Path) -> None:
     folder = write_yolo(tmp_path, "val: val.txt\nnames: [cat, dog]\n", {"a": BOX})
     (folder / "val.txt").write_text("images/gone.png\n")
-    with pytest.raises(ImageDataError, match="no object"):
+    with pytest.raises(ImageDataError, match="no object") as error:
         load_dataset(folder)
+    assert "file is missing" in error.value.hint, "the reason is said, not only that nothing is left"

@@ -94,3 +94,12 @@ def test_a_latency_is_never_told_as_nothing(value, text):
 @pytest.mark.parametrize(("low", "high", "text"), [(5.8, 7.3, "5.8 to 7.3 ms"), (0.01, 2.8, "up to 2.8 ms")])
 def test_a_band_of_latencies_that_begins_at_nothing_has_an_upper_end_only(low, high, text):
     assert wording.latency_band(low, high) == text
+
+
+def test_a_drop_that_rounds_to_nothing_has_one_sign() -> None:
+    assert [wording.drop(value) for value in (-0.00001, 0.0, 0.00001, -0.0001)] == [
+        "+0.0000",
+        "+0.0000",
+        "+0.0000",
+        "-0.0001",
+    ]

@@ -88,6 +88,7 @@ def read_coco(folder: Path, split: str | None = None) -> Dataset:
         tuple(category.name for category in categories),
         tuple(category.id for category in categories),
         irregularities.findings(),
+        chosen,
     )
 
 

@@ -47,12 +47,14 @@ class Dataset:
         labels: Names of the classes.
         category_ids: The data set's own number of each class (COCO), or None.
         findings: Boxes and images that were left out or changed, each rule once.
+        split: Name of the split that was read; None where the data set has none.
     """
 
     images: list[AnnotatedImage]
     labels: tuple[str, ...]
     category_ids: tuple[int, ...] | None = None
     findings: list[Finding] = field(default_factory=list)
+    split: str | None = None
 
     def boxes_per_class(self) -> NDArray[np.int64]:
         """Objects of each class that are to be found, crowds left out: int64 [classes]."""
@@ -97,7 +99,8 @@ def load_dataset(folder: Path, split: str | None = None) -> Dataset:
             f"YOLO: {YOLO_FILES[0]}, images/ and labels/.",
         )
     if not dataset.boxes_per_class().any():
-        raise ImageDataError(f"The data set '{folder}' has no object to be found.")
+        left_out = [finding.reason for finding in dataset.findings if finding.severity == "warning"]
+        raise ImageDataError(f"The data set '{folder}' has no object to be found.", hint=" ".join(left_out))
     return dataset
 
 

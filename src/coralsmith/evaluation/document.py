@@ -73,7 +73,7 @@ class EvaluationReport:
     Attributes:
         model: The model.
         data: The data set, or the folder of images where there are no labels.
-        split: Name of the split that was asked for; None for the data set's usual one.
+        split: Name of the split that was measured on; None where there is none.
         images: Images that were looked at.
         ap: Mean over the overlaps 0.50 to 0.95 and over all classes; None where there are no labels.
         ap50: At an overlap of 0.50.

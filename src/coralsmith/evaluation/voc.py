@@ -44,10 +44,11 @@ def read_voc(folder: Path, split: str | None = None) -> Dataset:
         UsageError: There is no such split.
     """
     irregularities = Irregularities()
+    chosen = choose_split([file.stem for file in _lists(folder).glob("*.txt")], split)
     files = _image_files(folder / "JPEGImages")
     read = [
         (path, *_read_objects(folder / "Annotations" / f"{name}.xml", path))
-        for name in _names(folder, split)
+        for name in _names(folder, chosen)
         if (path := _find(files, name, folder, irregularities)) is not None
     ]
     labels = tuple(sorted({label for _, _, objects in read for label, _, _ in objects}))
@@ -58,16 +59,18 @@ def read_voc(folder: Path, split: str | None = None) -> Dataset:
         class_ids = np.array([labels.index(label) for label, _, _ in objects], np.int64)
         difficult = np.array([is_difficult for _, _, is_difficult in objects], bool)
         images.append(AnnotatedImage(path, size, boxes, class_ids[usable], difficult[usable]))
-    return Dataset(images, labels, None, irregularities.findings())
+    return Dataset(images, labels, None, irregularities.findings(), chosen)
+
+
+def _lists(folder: Path) -> Path:
+    return folder / "ImageSets" / "Main"
 
 
 def _names(folder: Path, split: str | None) -> list[str]:
-    """Names of the split's images, without suffix."""
-    lists = folder / "ImageSets" / "Main"
-    chosen = choose_split([file.stem for file in lists.glob("*.txt")], split)
-    if chosen is None:
+    """Names of the split's images, without suffix; of all images where there are no splits."""
+    if split is None:
         return sorted(file.stem for file in (folder / "Annotations").glob("*.xml"))
-    lines = read_bounded(lists / f"{chosen}.txt", MAX_LIST_BYTES).decode("utf-8", "replace").splitlines()
+    lines = read_bounded(_lists(folder) / f"{split}.txt", MAX_LIST_BYTES).decode("utf-8", "replace").splitlines()
     # Lists of one class have a second column, which tells whether the class is in the image.
     return list(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
 

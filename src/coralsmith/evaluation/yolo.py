@@ -81,7 +81,7 @@ def read_yolo(folder: Path, split: str | None = None) -> Dataset:
     images = [
         _annotated(path, label, description, irregularities) for path, label in zip(paths, labels, strict=True)
     ]
-    return Dataset(images, description.names, None, irregularities.findings())
+    return Dataset(images, description.names, None, irregularities.findings(), chosen)
 
 
 def _describe(file: Path) -> _Description:

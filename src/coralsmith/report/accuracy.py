@@ -70,7 +70,7 @@ class AccuracyRecord:
 
     Attributes:
         data: The data set.
-        split: Name of the split that was asked for.
+        split: Name of the split that was measured on; None where the data set has none.
         images: How many images were looked at.
         decoding: How detections were made, the same for all forms.
         ledger: Each form of the model, the first of them the reference.

@@ -87,7 +87,8 @@ def _headline(report: EvaluationReport) -> tuple[str, str]:
             f"AP against {wording.count(agreed.objects, 'detection')} of the other model in {images}; "
             f"95 % interval {wording.interval(agreed.ap_interval)}",
         )
-    text = f"{images} of {report.data}; 95 % interval {wording.interval(report.ap_interval)}"
+    data = report.data if report.split is None else f"{report.data}, split {report.split}"
+    text = f"{images} of {data}; 95 % interval {wording.interval(report.ap_interval)}"
     if report.drop is not None and report.against is not None:
         text += f"\n{wording.drop(report.drop)} lost against {report.against.model}, "
         text += f"95 % interval {wording.drop_interval(report.drop_interval)}"

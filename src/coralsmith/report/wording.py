@@ -109,7 +109,7 @@ def precision(value: float | None) -> str:
 
 def drop(value: float | None) -> str:
     """What average precision lost, with its sign, "+0.0012"; nothing where there is none."""
-    return "" if value is None else f"{value:+.4f}"
+    return "" if value is None else f"{round(value, 4) + 0.0:+.4f}"  # + 0.0: there is no "-0.0000"
 
 
 def interval(ends: tuple[float, float] | None) -> str:
