@@ -230,7 +230,7 @@ def test_a_head_shows_its_conventions_and_the_first_labels() -> None:
         "scores",
         np.full((1917, 4), 0.5, np.float32),
         tuple(f"class {i}" for i in range(20)),
-        evidence="given in head.json; input [-1, 1]",
+        evidence=f"given in head.json; input [-1, 1]; {'word ' * 30}end",
     )
     screen = Screen()
     print_head(head, console=screen.console)
@@ -238,6 +238,7 @@ def test_a_head_shows_its_conventions_and_the_first_labels() -> None:
     assert "Evidence given in head.json input [-1, 1]" in screen.words
     assert "Input 320x300 pixels -1 to 1, stretch" in screen.words
     assert "Boxes boxes yxhw, scales 10, 10, 5, 5" in screen.words
+    assert "\n  word" in screen.text and "\nword" not in screen.text, "what wraps stays indented"
     assert "class 11 and 8 more" in screen.words
 
 
