@@ -68,6 +68,14 @@ def test_an_image_without_an_id_is_refused() -> None:
         CocoResults([], tiny_head()).add(Path("photo.jpg"), (40, 60), found())
 
 
+def test_the_file_keeps_low_scores_that_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coralsmith.detect_images.SHOWN", 0.95)  # this model finds nothing below 0.3
+    model, data = write_tiny_detector(tmp_path / "model"), write_coco(tmp_path / "data")
+    (shown,) = coralsmith.detect(model, [data], coco_results=tmp_path / "results.json").values()
+    written = [entry["score"] for entry in json.loads((tmp_path / "results.json").read_text())]
+    assert min(written) < 0.95 <= min(detection.score for detection in shown)
+
+
 @pytest.mark.slow
 def test_the_tool_of_the_data_set_scores_what_detect_writes(tmp_path: Path) -> None:
     tool = pytest.importorskip("pycocotools.coco")

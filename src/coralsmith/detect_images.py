@@ -26,7 +26,7 @@ from coralsmith.runtime.detector import Detector
 from coralsmith.runtime.video import VideoFile, is_video
 
 SHOWN: Final = 0.3
-"""Lowest score of a detection where none is asked for; COCO results keep all that the head keeps."""
+"""Lowest score of a detection where none is asked for; a file of COCO results keeps all that the head keeps."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ def detect_images(
         raise UsageError("The frames of a video have no COCO image id.", hint="Give images, or no --coco-results.")
     stills = [source for source in sources if source not in videos]
     results = None if choices.coco_results is None else CocoResults(stills, detector.head)
-    found = dict(_in_images(detector, stills, choices.draw, results, progress)) if stills else {}
+    shown = SHOWN if choices.min_score is None else choices.min_score
+    found = dict(_in_images(detector, stills, choices.draw, results, shown, progress)) if stills else {}
     for video in videos:
         found.update(_in_video(detector, video, choices.draw, progress))
     if results is not None and choices.coco_results is not None:
@@ -73,6 +74,7 @@ def _in_images(
     sources: Sequence[Path],
     draw: Path | None,
     results: CocoResults | None,
+    shown: float,
     progress: Progress,
 ) -> Iterator[tuple[str, list[DetectionRecord]]]:
     """What is found in each image, by its path."""
@@ -90,6 +92,7 @@ def _in_images(
         detections = detector.detect(image).clipped()
         if results is not None:
             results.add(path, (image.shape[0], image.shape[1]), detections)
+            detections = detections.at_least(shown)
         if draw is not None:
             drawn[path.stem] += 1
             again = f"_{drawn[path.stem]}" if drawn[path.stem] > 1 else ""  # folders may hold images of one name
