@@ -116,12 +116,16 @@ class TestConversions:
         assert report.accuracy is not None and report.accuracy.gate is not None
         if report.accuracy.gate.passed:
             pytest.fail("noise weights lose something in int8")
-        assert report.verdict.status == "blocked" and "loses more accuracy" in report.verdict.title
+        assert report.verdict.status == "blocked" and "outside the accuracy limit" in report.verdict.title
         assert (tmp_path / "out" / "tiny_int8.tflite").exists()
 
     def test_a_limit_needs_a_data_set(self, tmp_path: Path, photos: Path) -> None:
         with pytest.raises(UsageError, match="needs labelled images"):
             self.convert(tmp_path, photos, None, max_ap_drop=0.01)
+
+    def test_strictness_needs_a_limit(self, tmp_path: Path, photos: Path, data: Path) -> None:
+        with pytest.raises(UsageError, match="there is no limit"):
+            self.convert(tmp_path, photos, data, strict=True)
 
     def test_a_quantized_source_has_nothing_to_lose_against(
         self, tmp_path: Path, photos: Path, data: Path

@@ -32,7 +32,7 @@ class ConversionAccuracy:
         progress: Told of every model and image.
 
     Raises:
-        UsageError: A limit or a split is given, but no data set.
+        UsageError: A limit or a split is given, but no data set; or strictness without a limit.
     """
 
     def __init__(
@@ -42,6 +42,11 @@ class ConversionAccuracy:
             raise UsageError(
                 "A limit on the loss of accuracy needs labelled images to measure it on.",
                 hint="Give COCO, Pascal VOC or YOLO data with --dataset.",
+            )
+        if recipe.strict and recipe.max_ap_drop is None:
+            raise UsageError(
+                "--strict says how a limit on the loss of accuracy is read, but there is no limit.",
+                hint="Give one, such as --max-ap-drop 0.005, or leave --strict out.",
             )
         self.record: AccuracyRecord | None = None
         self._folder, self._split = folder, split

@@ -95,7 +95,7 @@ def verdict(run: Conversion) -> Verdict:
 
 def _blocked(error: Finding, run: Conversion) -> str:
     if error.rule == EXCEEDED:
-        return "int8 loses more accuracy than allowed; the model is written all the same"
+        return "int8 model written, but outside the accuracy limit"
     if run.compilation is not None:
         return "The compiler did not accept the model"
     return "The Edge TPU compiler would refuse the model"
