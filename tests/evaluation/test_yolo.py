@@ -183,4 +183,4 @@ def test_a_split_whose_images_are_all_missing_has_no_object(tmp_path: Path) -> N
     (folder / "val.txt").write_text("images/gone.png\n")
     with pytest.raises(ImageDataError, match="no object") as error:
         load_dataset(folder)
-    assert "file is missing" in error.value.hint, "the reason is said, not only that nothing is left"
+    assert "file is missing" in error.value.message and "Copy the files" in error.value.hint

@@ -99,8 +99,12 @@ def load_dataset(folder: Path, split: str | None = None) -> Dataset:
             f"YOLO: {YOLO_FILES[0]}, images/ and labels/.",
         )
     if not dataset.boxes_per_class().any():
-        left_out = [finding.reason for finding in dataset.findings if finding.severity == "warning"]
-        raise ImageDataError(f"The data set '{folder}' has no object to be found.", hint=" ".join(left_out))
+        left_out = [finding for finding in dataset.findings if finding.severity == "warning"]
+        reasons = "".join(f" {finding.reason}" for finding in left_out)
+        raise ImageDataError(
+            f"The data set '{folder}' has no object to be found.{reasons}",
+            hint=" ".join(finding.fix for finding in left_out),
+        )
     return dataset
 
 
