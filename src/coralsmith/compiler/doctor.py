@@ -8,11 +8,8 @@ from typing import Final
 from coralsmith.compiler.locate import ENVIRONMENT_VARIABLE, find_compiler
 from coralsmith.compiler.options import FIRST_WITH_SEARCH
 from coralsmith.compiler.place import PROGRAM, Compiler, private_folder
-from coralsmith.compiler.probe_model import probe_model
-from coralsmith.compiler.run import compile_model
 from coralsmith.errors import CompilerError, CoralsmithError, UsageError
 from coralsmith.findings import MachineFact
-from coralsmith.graph.writer import write_tflite
 
 PART: Final = "compiler"
 
@@ -111,6 +108,11 @@ def _examine(compiler: Compiler) -> list[MachineFact]:
 
 
 def _compile_probe(compiler: Compiler) -> MachineFact:
+    # Here, since most machines have no compiler, and doctor answers at once there.
+    from coralsmith.compiler.probe_model import probe_model
+    from coralsmith.compiler.run import compile_model
+    from coralsmith.graph.writer import write_tflite
+
     try:
         with private_folder() as folder:
             model = folder / "probe.tflite"

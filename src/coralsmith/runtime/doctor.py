@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from coralsmith.compiled.package import read_compiled
 from coralsmith.findings import MachineFact
 from coralsmith.runtime.edgetpu_devices import EdgeTpu, edgetpus
 from coralsmith.runtime.edgetpu_library import Library, find_library, judge_pair
@@ -83,6 +82,8 @@ def examine_model(model: Path, machine: Machine | None = None) -> list[MachineFa
     Raises:
         InputError: The file cannot be read, or is no model.
     """
+    from coralsmith.compiled.package import read_compiled  # here: without a model doctor answers at once
+
     name = f"{model.name} runs"
     packages = read_compiled(model).packages
     if not packages:
