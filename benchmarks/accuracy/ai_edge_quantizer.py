@@ -1,0 +1,34 @@
+"""Program: the peer. ai-edge-quantizer's static int8 recipe, as its documentation shows it.
+
+Arguments: a float `.tflite` file, the `.tflite` file to write, a folder of images.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+
+def main() -> None:
+    from ai_edge_quantizer import quantizer, recipe
+
+    from coralsmith.detection.images import ImageFolder
+    from coralsmith.graph.interpreter import load_interpreter
+
+    source, target, images = (Path(argument) for argument in sys.argv[1:4])
+    signatures = load_interpreter(source.read_bytes()).get_signature_list()
+    (name, signature), *_ = signatures.items()
+    scale, offset = np.float32(1 / 127.5), np.float32(1.0)
+    samples = [
+        {signature["inputs"][0]: pixels[None].astype(np.float32) * scale - offset}
+        for pixels in ImageFolder(images, (300, 300))
+    ]
+    peer = quantizer.Quantizer(str(source))
+    peer.load_quantization_recipe(recipe.static_wi8_ai8())
+    target.write_bytes(peer.quantize(peer.calibrate({name: samples})).quantized_model)
+
+
+if __name__ == "__main__":
+    main()

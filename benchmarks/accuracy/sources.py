@@ -1,0 +1,104 @@
+"""What the contenders get: a float model, its head, images to calibrate with, labelled images to measure on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.quantize.process import python_module, run
+from benchmarks.quantize.sources import Sources
+from coralsmith.detection.head import DetectionHead, InputSpec, NmsSpec, ScoreSpec
+from coralsmith.detection.images import ImageFolder
+from coralsmith.evaluation.dataset import Dataset, load_dataset
+from coralsmith.graph import Array, Graph
+from coralsmith.graph.reader import read_tflite
+from coralsmith.importers import import_model
+from coralsmith.quantization.channel_groups import channel_groups
+from coralsmith.quantization.equalization import Balance, equalize
+from coralsmith.repair.driver import repair
+
+BCCD_IMAGES = 200
+INPUT = InputSpec((300, 300), scale=1 / 127.5, offset=-1.0)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One trained detector in float.
+
+    Attributes:
+        title: What it is, and what it is calibrated with.
+        graph: Its float graph, repaired exactly, up to its raw heads.
+        head: Its detection head.
+        calibration: Folder of calibration images.
+        dataset: Labelled images that nobody calibrates with.
+        float_file: The float `.tflite` that ai-edge-quantizer gets.
+        tensorflow: TFLiteConverter's int8 file.
+    """
+
+    title: str
+    graph: Graph
+    head: DetectionHead
+    calibration: Path
+    dataset: Dataset
+    float_file: Path
+    tensorflow: Path
+
+    def inputs(self) -> list[Array]:
+        """The calibration images as the float model takes them."""
+        return [INPUT.normalise(pixels[None]) for pixels in ImageFolder(self.calibration, INPUT.size)]
+
+
+def coco(sources: Sources) -> Case:
+    """COCO SSDLite MobileNetV2 300."""
+    target = sources.work / "coco_tensorflow_addv2.tflite"
+    source = sources.coco_saved_model(two_input_adds=True)
+    if not target.is_file():
+        run(python_module("tensorflow_converter", source, target, sources.coco_train))
+    imported = import_model(sources.shared / "models" / "coco_ssdlite_mobilenet_v2" / "coco_ssdlite_frozen.pb")
+    assert imported.head is not None, "the frozen graph carries its head"
+    dataset = load_dataset(sources.coco_val.parent)
+    title = "COCO SSDLite MobileNetV2 300, calibrated on the 59 images of coco_permissive_train"
+    graph = _repaired(imported.graph, {imported.head.boxes, imported.head.scores})
+    return Case(title, graph, imported.head, sources.coco_train, dataset, sources.coco_float(), target)
+
+
+def bccd(sources: Sources) -> Case:
+    """BCCD SSDLite 300 with hard-swish and leaky ReLU, every operator replaced by one that maps."""
+    names = (sources.bccd / "ImageSets" / "Main" / "train.txt").read_text("utf-8").split()
+    images = sources.links(sources.work / f"bccd_train_{BCCD_IMAGES}", names[:BCCD_IMAGES])
+    target = sources.work / f"bccd_tensorflow_{BCCD_IMAGES}.tflite"
+    if not target.is_file():
+        run(python_module("tensorflow_converter", sources.bccd_model / "bccd_ssdlite.keras", target, images))
+    graph = _repaired(read_tflite(sources.bccd_float), None)
+    boxes = next(tensor.name for tensor in graph.outputs if tensor.shape[-1] == 4)
+    scores = next(tensor.name for tensor in graph.outputs if tensor.shape[-1] != 4)
+    head = DetectionHead(
+        INPUT,
+        boxes,
+        scores,
+        np.load(sources.bccd_model / "anchors.npy"),
+        tuple((sources.bccd_model / "labels.txt").read_text("utf-8").split()),
+        score=ScoreSpec("sigmoid"),
+        nms=NmsSpec(iou=0.5, score=0.01, max_detections=100),
+    )
+    title = f"BCCD SSDLite 300 (hard-swish, leaky ReLU), calibrated on {BCCD_IMAGES} training images"
+    return Case(title, graph, head, images, load_dataset(sources.bccd, "test"), sources.bccd_float, target)
+
+
+def in_bad_units(case: Case, largest: int = 6) -> Case:
+    """The same detector, equal in float, with channels between its layers multiplied by random powers of two."""
+    groups = [group for group in channel_groups(case.graph) if np.isinf(group.ceiling)]
+    generator = np.random.default_rng(0)
+    peaks: dict[object, Array] = {}
+    for group in groups:
+        peaks.update(dict.fromkeys(group.tensors, 2.0 ** generator.integers(-largest, largest, group.channels)))
+    graph = equalize(case.graph, groups, peaks, Balance(1, 0, 0))  # type: ignore[arg-type]
+    title = f"{case.title}; channels rescaled by 2^-{largest} to 2^{largest - 1}"
+    return replace(case, title=title, graph=graph)
+
+
+def _repaired(graph: Graph, used: set[str] | None) -> Graph:
+    noise = np.random.default_rng(0).uniform(-1, 1, (1, 300, 300, 3)).astype(np.float32)
+    return repair(graph, "exact", inputs=[[noise]], used_outputs=used).graph
