@@ -44,7 +44,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 
 def cases(sources: Sources) -> dict[str, tuple[Callable[[], Case], str, bool]]:
-    """How each case is made, its weights, and whether the peers take part."""
+    """How each case is made, its weights, and whether the peers and each method alone take part."""
     return {
         "coco": (lambda: coco(sources), "per-channel", True),
         "bccd": (lambda: bccd(sources), "per-channel", True),
@@ -62,19 +62,19 @@ def main() -> None:
     results = json.loads(target.read_text("utf-8")) if target.is_file() else {}
     every = cases(sources)
     for name in arguments.case or every:
-        make, weights, with_peers = every[name]
-        results[name] = measure(make(), weights, sources.work, with_peers=with_peers)
+        make, weights, everyone = every[name]
+        results[name] = measure(make(), weights, sources.work, everyone=everyone)
         RESULTS.mkdir(exist_ok=True)
         target.write_text(json.dumps(results, indent=2) + "\n", "utf-8")
 
 
-def measure(case: Case, weights: str, work: Path, *, with_peers: bool) -> list[dict[str, Any]]:
+def measure(case: Case, weights: str, work: Path, *, everyone: bool) -> list[dict[str, Any]]:
     """All contenders of one case, printed as a table."""
     reference = look(Detector(case.graph, case.head).detect, case.dataset.images)
     truth = score(reference, case.dataset, case.head.labels, case.head.category_ids)
     classes = Classes(case.head.labels, case.head.category_ids)
     rows = []
-    for name, graph, seconds in contenders(case, weights, work, with_peers=with_peers):
+    for name, graph, seconds in contenders(case, weights, work, everyone=everyone):
         seen = look(Detector(graph, _head_for(graph, case.head)).detect, case.dataset.images)
         found = score(seen, case.dataset, case.head.labels, case.head.category_ids)
         lost = compare(found, against=truth)
@@ -102,10 +102,10 @@ def measure(case: Case, weights: str, work: Path, *, with_peers: bool) -> list[d
 
 
 def contenders(
-    case: Case, weights: str, work: Path, *, with_peers: bool
+    case: Case, weights: str, work: Path, *, everyone: bool
 ) -> Iterator[tuple[str, Graph, float | None]]:
     """The int8 form of each contender, and how long coralsmith took for its own."""
-    if with_peers:
+    if everyone:
         yield "TFLiteConverter", read_tflite(case.tensorflow), None
         target = work / f"{case.float_file.stem}_ai_edge_quantizer.tflite"
         if not target.is_file():
@@ -118,7 +118,7 @@ def contenders(
         pixels=PixelScale(1 / 127.5, -1.0),
         outputs=DetectionOutputs.of(case.head),
     )
-    for name, changes in METHODS.items():
+    for name, changes in METHODS.items() if everyone else [("plain", {})]:
         start = time.perf_counter()
         graph = quantize_graph(case.graph, inputs, replace(options, **changes)).graph
         yield f"coralsmith {name}", graph, time.perf_counter() - start

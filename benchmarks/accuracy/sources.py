@@ -33,7 +33,7 @@ class Case:
         head: Its detection head.
         calibration: Folder of calibration images.
         dataset: Labelled images that nobody calibrates with.
-        float_file: The float `.tflite` that ai-edge-quantizer gets.
+        float_file: What ai-edge-quantizer gets: a SavedModel, or a float `.tflite` with a signature.
         tensorflow: TFLiteConverter's int8 file.
     """
 
@@ -61,7 +61,7 @@ def coco(sources: Sources) -> Case:
     dataset = load_dataset(sources.coco_val.parent)
     title = "COCO SSDLite MobileNetV2 300, calibrated on the 59 images of coco_permissive_train"
     graph = _repaired(imported.graph, {imported.head.boxes, imported.head.scores})
-    return Case(title, graph, imported.head, sources.coco_train, dataset, sources.coco_float(), target)
+    return Case(title, graph, imported.head, sources.coco_train, dataset, source, target)
 
 
 def bccd(sources: Sources) -> Case:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
@@ -353,6 +354,8 @@ def demo(
 
 def main() -> NoReturn:
     """Run the command line; every error ends with its message, its hint and its exit code."""
+    # numpy's own threads fight those of the interpreter, and their sums depend on how many cores there are.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         app()
     except CoralsmithError as error:

@@ -34,9 +34,10 @@ def round_together(weights: Array, moments: Array, scale: Array) -> Array:
     Returns:
         Integers from -127 to 127 as float64 [groups, outputs, inputs]; never worse than rounding to nearest.
     """
-    weights, moments, scale = (values.astype(np.float32) for values in (weights, moments, scale))
+    single = (values.astype(np.float32) for values in (weights.transpose(0, 2, 1), moments, scale))
+    wanted, products, step = (np.ascontiguousarray(values) for values in single)
+    together = _descend(_with_feedback(wanted, products, step), wanted, products, step).transpose(0, 2, 1)
     nearest = _nearest(weights, scale[:, :, None])
-    together = _descend(_with_feedback(weights, moments, scale), weights, moments, scale)
     is_better = output_error(together, weights, moments, scale) < output_error(nearest, weights, moments, scale)
     return np.where(is_better[:, :, None], together, nearest)
 
@@ -48,45 +49,46 @@ def output_error(integers: Array, weights: Array, moments: Array, scale: Array) 
     return result
 
 
-def _nearest(weights: Array, step: Array) -> Array:
+def _nearest(weights: Array, step: Array | float) -> Array:
     integers: Array = np.rint(weights / step).clip(-WEIGHT_LIMIT, WEIGHT_LIMIT)
     return integers
 
 
 def _with_feedback(weights: Array, moments: Array, scale: Array) -> Array:
-    """Round one input after the other; the weights still open move to where they cancel most of the error."""
+    """Round one input after the other; the weights still open move to where they cancel most of the error.
+
+    Here and in `_descend`, weights and integers are [groups, inputs, outputs], so that an input's are neighbours.
+    """
     upper = np.linalg.cholesky(np.linalg.inv(moments)).transpose(0, 2, 1)
     wanted, integers = weights.copy(), np.empty_like(weights)
-    for start, end in _blocks(weights.shape[-1]):
-        missed = np.empty((*weights.shape[:2], end - start), weights.dtype)
+    for start, end in _blocks(weights.shape[1]):
+        missed = np.empty_like(weights[:, start:end])
         for i in range(start, end):
-            integers[:, :, i] = _nearest(wanted[:, :, i], scale)
-            error = wanted[:, :, i] - integers[:, :, i] * scale
-            missed[:, :, i - start] = error / upper[:, None, i, i]
-            wanted[:, :, i:end] -= missed[:, :, i - start, None] * upper[:, None, i, i:end]
-        wanted[:, :, end:] -= missed @ upper[:, start:end, end:]
+            integers[:, i] = _nearest(wanted[:, i], scale)
+            missed[:, i - start] = (wanted[:, i] - integers[:, i] * scale) / upper[:, i, i, None]
+            wanted[:, i:end] -= upper[:, i, i:end, None] * missed[:, i - start, None]
+        wanted[:, end:] -= upper[:, start:end, end:].transpose(0, 2, 1) @ missed
     return integers
 
 
 def _descend(integers: Array, weights: Array, moments: Array, scale: Array) -> Array:
     """Move one weight at a time to its best integer, given all others, in a few sweeps."""
     integers = integers.copy()
-    error = integers * scale[:, :, None] - weights
-    curvature = np.einsum("gnn->gn", moments)
+    error = integers * scale[:, None] - weights
     for _ in range(_SWEEPS):
         changed = False
-        for start, end in _blocks(weights.shape[-1]):
-            gradient = error @ moments[:, :, start:end]
+        for start, end in _blocks(weights.shape[1]):
+            gradient = moments[:, start:end] @ error
             for i in range(start, end):
-                wanted = integers[:, :, i] - gradient[:, :, i - start] / (curvature[:, None, i] * scale)
-                better = np.rint(wanted).clip(-WEIGHT_LIMIT, WEIGHT_LIMIT)
-                move = (better - integers[:, :, i]) * scale
+                wanted = integers[:, i] - gradient[:, i - start] / (moments[:, i, i, None] * scale)
+                better = _nearest(wanted, 1.0)
+                move = (better - integers[:, i]) * scale
                 if not move.any():
                     continue
                 changed = True
-                integers[:, :, i] = better
-                error[:, :, i] += move
-                gradient += move[:, :, None] * moments[:, None, i, start:end]
+                integers[:, i] = better
+                error[:, i] += move
+                gradient += moments[:, start:end, i, None] * move[:, None]
         if not changed:
             break
     return integers
