@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 import coralsmith
 from coralsmith import tune_model
 from coralsmith.cli import app
-from coralsmith.errors import MissingExtraError, UsageError
+from coralsmith.errors import DetectionHeadError, MissingExtraError, UsageError
+from tests.evaluation.data_sets import VocObject, write_voc
 from tests.tiny_detector import write_photos, write_tiny_detector
 
 pytestmark = pytest.mark.slow
@@ -66,3 +67,35 @@ def test_a_rate_that_makes_no_sense_is_named(model: Path, photos: Path) -> None:
 def test_the_help_does_not_import_torch() -> None:
     assert CliRunner().invoke(app, ["tune", "--help"]).exit_code == 0
     assert tune_model.__name__ in sys.modules
+
+
+def labelled(folder: Path) -> Path:
+    marked: VocObject = ("left", (9, 7, 48, 36), 0)
+    names = [f"{i}" for i in range(6)]
+    return write_voc(folder, {name: [marked] for name in names}, {"train": names})
+
+
+def test_it_is_trained_with_the_labels_of_a_data_set(model: Path, photos: Path, tmp_path: Path) -> None:
+    data, out = labelled(tmp_path / "data"), tmp_path / "out"
+    arguments = ["tune", str(model), "--images", str(photos), "--dataset", str(data), "--out", str(out), "--json"]
+    result = CliRunner().invoke(
+        app, [*arguments, "--epochs", "1", "--minutes", "0", "--compiler", "none", "--device", "cpu"]
+    )
+    assert result.exit_code == 0, result.output
+    rules = {finding["rule"] for finding in json.loads(result.stdout)["findings"]}
+    assert {"trained-with-labels", "classes-without-labels"} <= rules
+    plain = coralsmith.tune(model, photos, out, **QUICK)
+    assert not next(stage for stage in plain.stages if stage.name.startswith("Quantize")).resumed
+
+
+def test_classes_that_the_model_does_not_know_are_named_before_the_work(
+    model: Path, photos: Path, tmp_path: Path
+) -> None:
+    data = write_voc(tmp_path / "data", {"a": [("zebra", (9, 7, 48, 36), 0)]}, {"train": ["a"]})
+    with pytest.raises(DetectionHeadError, match="boxes of 'zebra', which the model does not know"):
+        coralsmith.tune(model, photos, tmp_path / "out", dataset=data, **QUICK)
+
+
+def test_a_split_without_a_data_set_is_named(model: Path, photos: Path) -> None:
+    with pytest.raises(UsageError, match="no data set that 'train' could be a split of"):
+        coralsmith.tune(model, photos, split="train")

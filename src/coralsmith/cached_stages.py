@@ -53,7 +53,8 @@ def quantization_key(task: Task, rung: Rung) -> str:
     content = serialize_for_interpreter(task.graph)[0]
     by_recipe = {"quantization": task.recipe.quantization, **asdict(task.options)}
     choices = by_recipe if rung.name == PLAIN.name else task.recipe.model_dump()
-    return digest(__version__, rung.name, content, hashes, images.size, asdict(task.inputs.spec), choices)
+    labels = None if task.training is None else task.training.digest()
+    return digest(__version__, rung.name, content, hashes, images.size, asdict(task.inputs.spec), choices, labels)
 
 
 def cached_import(cache: StageCache, key: str, compute: Callable[[], Imported]) -> tuple[Imported, bool]:

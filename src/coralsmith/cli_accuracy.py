@@ -39,6 +39,12 @@ def tune(
     source: Annotated[Path, typer.Argument(help="Keras, SavedModel, frozen .pb, ONNX, PyTorch or .tflite model.")],
     images: Annotated[Path, typer.Option("--images", help="Folder of typical photos; no labels needed.")],
     out: Annotated[Path | None, typer.Option("--out", help="Output folder.  [default: ./<name>-edgetpu]")] = None,
+    dataset: Annotated[
+        Path | None, typer.Option("--dataset", help="Labelled images to train with: COCO, Pascal VOC or YOLO.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="Which of the labelled images.  [default: train]")
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", help="How often each image is looked at.  [default: 160 steps]")
     ] = None,
@@ -82,7 +88,8 @@ def tune(
     """Convert a detector, and train its int8 model to follow the float model on photos without labels.
 
     Writes what `convert` writes, and needs torch. The result is never further from the float model, on images held
-    back from the training, than post-training quantization.
+    back from the training, than post-training quantization. With --dataset it is trained to find labelled objects
+    as well, and the best state is the one that finds those of held-back training images best.
 
     Example: coralsmith tune detector.keras --images photos/
     """
@@ -93,6 +100,8 @@ def tune(
             source,
             images,
             out,
+            dataset=dataset,
+            split=split,
             recipe=recipe,
             head=head,
             labels=labels,

@@ -22,6 +22,7 @@ from coralsmith.quantization.options import QuantizationOptions
 from coralsmith.quantization.quantizer import Quantized, quantize_graph
 from coralsmith.recipe import Recipe
 from coralsmith.report.accuracy import GateRecord, RungRecord
+from coralsmith.training_set import TrainingSet
 
 EXCEEDED: Final = "accuracy-gate"
 SKIPPED: Final = "rung-skipped"
@@ -38,6 +39,7 @@ class Task:
         recipe: The user's choices.
         progress: Told of the work.
         state: File in which a long piece of work may keep its state; None where nothing is to be kept.
+        training: Labelled images to train with; None where training needs no labels.
     """
 
     graph: Graph
@@ -46,6 +48,7 @@ class Task:
     recipe: Recipe
     progress: Progress = SILENT
     state: Path | None = None
+    training: TrainingSet | None = None
 
     @property
     def options(self) -> QuantizationOptions:
@@ -89,12 +92,15 @@ def quantize_with_all_corrections(task: Task) -> Quantized:
 
 
 def tune(task: Task) -> Quantized:
-    """Label-free training, from the better of two starts: as the recipe says, and corrected.
+    """Training, without labels or with them, from the better of two starts: as the recipe says, and corrected.
 
     Weights start at the nearest integers in both, since training rounds them together anyway.
     """
     from coralsmith.tuning.tune import tune_graph  # torch takes seconds to import
 
+    labelled, findings = None, list[Finding]()
+    if task.training is not None:
+        labelled, findings = task.training.read(task.head, task.recipe.tuning_samples, task.recipe.seed)
     tuned = tune_graph(
         task.graph,
         task.head,
@@ -103,11 +109,12 @@ def tune(task: Task) -> Quantized:
         tuning_options(task.recipe),
         task.progress,
         starts=(task.options, replace(all_corrections(task.options), rounding=task.options.rounding)),
+        labelled=labelled,
         checkpoint=task.state,
     )
     if task.state is not None:
         task.state.unlink(missing_ok=True)
-    return _with_image_findings(task, tuned)
+    return _with_image_findings(task, replace(tuned, findings=[*findings, *tuned.findings]))
 
 
 def _with_image_findings(task: Task, quantized: Quantized) -> Quantized:

@@ -63,6 +63,7 @@ def tuning_options(recipe: Recipe) -> TuningOptions:
         seed=recipe.seed,
         device=recipe.tuning_device,
         memory_format=recipe.tuning_memory_format,
+        imitation=recipe.tuning_imitation,
     )
 
 

@@ -56,6 +56,7 @@ from coralsmith.quantization.ranges import Range
 from coralsmith.recipe import Recipe
 from coralsmith.repair.driver import RepairResult, repair
 from coralsmith.stages import Stopwatch
+from coralsmith.training_set import TrainingSet
 
 PROBABILITY_SLACK: Final = 0.01
 TRAINING_STATE: Final = "tuning.pt"
@@ -79,6 +80,7 @@ class Job:
         dataset: Labelled images to measure accuracy on.
         split: Which of them; see `load_dataset`.
         tune: Train the int8 model to follow the float model, whatever less would do.
+        training: Labelled images to train with, where `tune` is asked for.
         resume: Reuse results of an earlier run into the same folder.
         force: Write into a folder that holds other files, and reuse nothing.
     """
@@ -92,6 +94,7 @@ class Job:
     dataset: Path | None = None
     split: str | None = None
     tune: bool = False
+    training: TrainingSet | None = None
     resume: bool = True
     force: bool = False
 
@@ -229,6 +232,8 @@ class Conversion:
         if self.paths and size is not None:
             resize = self.head.input.resize if self.head else "stretch"
             self.images = ImageFolder(self.paths, size, resize, self.recipe.samples, self.recipe.seed)
+        if self.job.training is not None:
+            self.job.training.require_known(self.head)
         if self.head is not None:
             self.findings += check_given_head(self.imported, self.head, self.job.source, self.job.head, probes)
         if self.head is not None and self.images is not None and not self.imported.is_quantized:
@@ -266,7 +271,7 @@ class Conversion:
         assert images is not None, "a float model was only let through with images"
         inputs = NormalisedImages(images, self._input_spec())
         state = self.folder.cache.file(TRAINING_STATE)
-        task = Task(graph, self.head, inputs, self.recipe, self.progress, state)
+        task = Task(graph, self.head, inputs, self.recipe, self.progress, state, self.job.training)
 
         def by(rung: Rung) -> Quantized:
             result, resumed = cached_quantization(self.folder.cache, task, rung)

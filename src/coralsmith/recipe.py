@@ -90,6 +90,10 @@ class Recipe(BaseModel):
     tuning_memory_format: Literal["auto", "channels-last", "contiguous"] = Field(
         default="auto", description="tune: order of values in memory; auto times a step in both."
     )
+    tuning_imitation: float = Field(
+        default=0.05, ge=0, description="tune: weight of the distance from the float model where labels count 1."
+    )
+    tuning_samples: int = Field(default=600, ge=4, description="tune: most labelled images that are trained with.")
     input_size: str | None = Field(
         default=None, description="Height x width (240x320) for a model that leaves its input's size open."
     )

@@ -1,4 +1,4 @@
-"""The public `tune`: a conversion whose int8 model is trained."""
+"""The public `tune`: a conversion whose int8 model is trained, without labels or with them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from coralsmith.api import finish
-from coralsmith.errors import MissingExtraError
+from coralsmith.errors import MissingExtraError, UsageError
 from coralsmith.pipeline import Conversion, Job
 from coralsmith.progress import SILENT, Progress
 from coralsmith.recipe import load_recipe
 from coralsmith.report.document import ConversionReport
+from coralsmith.training_set import TrainingSet
 
 PathLike = str | Path
 
@@ -21,6 +22,8 @@ def tune(
     images: PathLike,
     out: PathLike | None = None,
     *,
+    dataset: PathLike | None = None,
+    split: str | None = None,
     recipe: PathLike | None = None,
     head: PathLike | None = None,
     labels: PathLike | None = None,
@@ -31,10 +34,14 @@ def tune(
 ) -> ConversionReport:
     """Convert a trained detector, and train its int8 model to reproduce the float model; no labels needed.
 
+    With a labelled data set it is trained to find the objects in that as well, while it follows the float model.
+
     Args:
         source: As in `convert`.
         images: Folder of typical photos, without labels.
         out: Output folder, as `convert` writes it; by default ``<name>-edgetpu`` in the current folder.
+        dataset: Labelled images to train with: COCO, Pascal VOC or YOLO.
+        split: Which of them; by default "train", never a split for measuring.
         recipe: YAML file with fields of `coralsmith.recipe.Recipe`.
         head: Head file (`head.json`) where the model's own head is not to be used.
         labels: Label file.
@@ -48,10 +55,15 @@ def tune(
 
     Raises:
         MissingExtraError: torch is not installed.
+        UsageError: The data set has no such split.
         TrainingError: The loss is not finite.
         CoralsmithError: The input, an option or the machine does not allow it.
     """
     require_torch()
+    if split is not None and dataset is None:
+        raise UsageError(
+            f"There is no data set that '{split}' could be a split of.", hint="Give one by --dataset."
+        )
     job = Job(
         source=Path(source).expanduser(),
         recipe=load_recipe(_path(recipe), choices),
@@ -60,6 +72,7 @@ def tune(
         head=_path(head),
         labels=_path(labels),
         tune=True,
+        training=None if dataset is None else TrainingSet.find(Path(dataset), split),
         resume=resume,
         force=force,
     )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from coralsmith.detection.decode import class_probabilities, decode_boxes, sigmoid, softmax
+from coralsmith.detection.decode import class_probabilities, decode_boxes, encode_boxes, sigmoid, softmax
 from coralsmith.detection.head import BoxCoder, DetectionHead, InputSpec, NmsSpec, ScoreSpec
 from coralsmith.detection.head_decoder import decode_detections
 from coralsmith.errors import DetectionHeadError
@@ -52,6 +52,11 @@ class TestBoxes:
     def test_columns_behind_the_fourth_are_ignored(self) -> None:
         raw = np.arange(12, dtype=np.float32).reshape(2, 6)
         assert np.array_equal(decode_boxes(raw, ANCHORS, CODER), decode_boxes(raw[:, :4], ANCHORS, CODER))
+
+    @pytest.mark.parametrize("coder", [CODER, BoxCoder("xywh", (1.0, 2.0, 3.0, 4.0))])
+    def test_what_is_encoded_decodes_to_the_same_boxes(self, coder: BoxCoder) -> None:
+        boxes = np.array([[0.1, 0.2, 0.9, 0.3], [0.5, 0.0, 0.52, 1.0]])
+        assert np.allclose(decode_boxes(encode_boxes(boxes, ANCHORS, coder), ANCHORS, coder), boxes, atol=1e-6)
 
 
 class TestScores:

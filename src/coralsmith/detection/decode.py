@@ -1,4 +1,4 @@
-"""What raw boxes and scores mean, in numpy: the arithmetic of TFLite_Detection_PostProcess."""
+"""What raw boxes and scores mean, in numpy: the arithmetic of TFLite_Detection_PostProcess, and its inverse."""
 
 from __future__ import annotations
 
@@ -31,6 +31,25 @@ def decode_boxes(raw: NDArray[Any], anchors: Floats, coder: BoxCoder) -> Floats:
         centres = (offsets[:, :2] * sizes + anchors[:, :2]).astype(np.float32)
         halves = (0.5 * np.exp(offsets[:, 2:]) * sizes).astype(np.float32)
         return np.concatenate([centres - halves, centres + halves], axis=1)
+
+
+def encode_boxes(boxes: NDArray[Any], anchors: Floats, coder: BoxCoder) -> Floats:
+    """The inverse of `decode_boxes`: what a model should write for given boxes.
+
+    Args:
+        boxes: Real numbers [N, 4] (ymin, xmin, ymax, xmax), with an area.
+        anchors: float32 [N, 4] (y centre, x centre, height, width).
+        coder: Order and divisors of the columns.
+
+    Returns:
+        float32 [N, 4], in the columns of the coder.
+    """
+    low, high = boxes[:, :2].astype(np.float64), boxes[:, 2:].astype(np.float64)
+    sizes = anchors[:, 2:].astype(np.float64)
+    offsets = np.concatenate([((low + high) / 2 - anchors[:, :2]) / sizes, np.log((high - low) / sizes)], axis=1)
+    if coder.order == "xywh":
+        offsets = offsets[:, [1, 0, 3, 2]]
+    return (offsets * coder.scales).astype(np.float32)
 
 
 def class_probabilities(raw: NDArray[Any], spec: ScoreSpec) -> Floats:

@@ -25,6 +25,8 @@ class TuningOptions:
         device: "auto" takes a GPU where torch sees one; or torch's name of a device.
         memory_format: "auto" times a step in both.
         patience: Training ends after so many checks without a better held-back error.
+        imitation: What the distance from the float model counts where labels count 1. The unit of the distance is
+            that of post-training quantization, so a whole 1 would tie the model to the float one.
         threads: CPU threads; a fixed number, for sums must not depend on the machine.
     """
 
@@ -36,4 +38,5 @@ class TuningOptions:
     device: str = "auto"
     memory_format: Literal["auto"] | MemoryFormat = "auto"
     patience: int = 5
+    imitation: float = 0.05
     threads: int = 2

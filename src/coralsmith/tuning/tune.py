@@ -1,11 +1,11 @@
-"""Label-free quantization-aware training: an int8 graph learns to compute what its float graph computes."""
+"""Quantization-aware training: an int8 graph learns to do what its float graph does, and what labels say."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from coralsmith.detection.head import DetectionHead
-from coralsmith.errors import ImageDataError, MachineError
+from coralsmith.errors import MachineError
 from coralsmith.findings import Finding
 from coralsmith.graph import Array, Graph
 from coralsmith.graph.writer import serialize_for_interpreter
@@ -22,27 +22,19 @@ from coralsmith.quantization.boundary import set_input_type
 from coralsmith.quantization.options import QuantizationOptions
 from coralsmith.quantization.quantizer import Quantized, quantize_graph
 from coralsmith.tuning.augmentation import vary
+from coralsmith.tuning.data import MOST_HELD_BACK, Data, split, split_labelled
 from coralsmith.tuning.imitation import Imitation
 from coralsmith.tuning.int8_network import Int8Network
+from coralsmith.tuning.multibox import Multibox
 from coralsmith.tuning.network import FloatNetwork, Network, carries_batches
+from coralsmith.tuning.objective import Objective
+from coralsmith.tuning.objects import LabelledInputs
 from coralsmith.tuning.options import DEFAULT_STEPS, MemoryFormat, TuningOptions
 from coralsmith.tuning.training import Course, Task, train
-
-HELD_BACK: Final = 0.1
-MOST_HELD_BACK: Final = 24
-FEWEST_IMAGES: Final = 4
 
 RATES: Final = {"moved": 1.0, "steps": 1.0, "gain": 0.05, "bias": 1.0}
 """Learning rates as factors of that of weights, which move in steps: the ends of ranges move in widths, weight
 scales in shares of themselves, biases in steps of the output."""
-
-
-@dataclass(frozen=True)
-class Data:
-    """Images to train with and others to check with: float32 [N, H, W, C], normalised, on the device."""
-
-    training: Any
-    held_back: Any
 
 
 def tune_graph(
@@ -54,12 +46,14 @@ def tune_graph(
     progress: Progress = SILENT,
     *,
     starts: Sequence[QuantizationOptions] | None = None,
+    labelled: LabelledInputs | None = None,
     checkpoint: Path | None = None,
 ) -> Quantized:
     """Quantize a float graph, and train the int8 graph to reproduce the float graph's outputs on images.
 
-    No label is needed: the float graph says what is right. A tenth of the images is held back; what comes out is
-    the state with the least error on those, and never worse there than post-training quantization.
+    No label is needed: the float graph says what is right. Where there are labelled images, training is on those,
+    with the loss of SSD beside the distance from the float graph. A tenth of the images is held back; what comes
+    out is the state with the least error on those, and never worse there than post-training quantization.
 
     Args:
         graph: A float graph with one input; it is not changed.
@@ -70,6 +64,7 @@ def tune_graph(
         progress: Told of every step.
         starts: Ways of post-training quantization; the one with the least error on the held-back images is
             where training starts; by default `options` alone.
+        labelled: Labelled images to train with; `inputs` then serve post-training quantization only.
         checkpoint: File that keeps the state of the training; where it holds one of the same, that goes on.
 
     Returns:
@@ -78,19 +73,18 @@ def tune_graph(
     Raises:
         UnsupportedModelError: An operator has no int8 form, or none in torch.
         ImageDataError: There are too few images.
+        DetectionHeadError: There are labels, but no head that can be trained with them.
         TrainingError: The loss is not finite.
         MachineError: The device is not there.
     """
     options, tuning = options or QuantizationOptions(), tuning or TuningOptions()
     images = list(inputs)
-    if len(images) < FEWEST_IMAGES:
-        raise ImageDataError(
-            f"Tuning needs {FEWEST_IMAGES} images at least; there are {len(images)}.",
-            hint="Give a folder of typical photos with --images; some hundred do well.",
-        )
     device = _device(tuning.device)
     with _settled_arithmetic(tuning.threads):
-        data = _split(np.concatenate(images), tuning.seed, device)
+        if labelled is None:
+            data = split(images, tuning.seed, device)
+        else:
+            data = split_labelled(labelled, tuning.seed, device)
         tried = [
             quantize_graph(graph, images, replace(one, input_type="int8"), progress, tuning.threads)
             for one in starts or [options]
@@ -98,12 +92,14 @@ def tune_graph(
         start = min(tried, key=lambda one: _head_error(one, tried[0], data, head, options))
         teacher = FloatNetwork(start.source, device)
         network = _trainable(start, options, device)
-        key = _key(start, images, options, tuning)
-        course = _imitate(teacher, network, data, head, options, tuning, key, progress, checkpoint)
+        multibox = None if labelled is None else Multibox.of(start.source, head, labelled.columns)
+        objective = Objective(Imitation.of(start.source, head), multibox, tuning.imitation)
+        key = _key(start, images, labelled, options, tuning)
+        course = _train(teacher, network, data, objective, options, tuning, key, progress, checkpoint)
         tuned = network.to_graph() if min(course.errors) < course.errors[0] else start.graph.copy()
     set_input_type(tuned, options.input_type)
     tuned.verify("tuning")
-    return replace(start, graph=tuned, findings=[*start.findings, *_findings(course, tuning)])
+    return replace(start, graph=tuned, findings=[*start.findings, *_findings(course, tuning, labelled)])
 
 
 def input_shift(graph: Graph, options: QuantizationOptions) -> float:
@@ -128,42 +124,43 @@ def _head_error(
     """The error of the raw outputs on the held-back images, as a multiple of that of the first candidate."""
     if candidate is first:
         return 1.0
-    device = str(data.held_back.device)
+    images = data.held_back[:MOST_HELD_BACK]
+    device = str(images.device)
     error = Imitation.of(first.source, head)
     error.features.clear()
     with torch.no_grad():
-        expected = FloatNetwork(first.source, device).run(data.held_back, error.wanted)
+        expected = FloatNetwork(first.source, device).run(images, error.wanted)
         of_first, of_candidate = (
-            error.parts(_trainable(one, options, device).run(data.held_back, error.wanted), expected)
+            error.parts(_trainable(one, options, device).run(images, error.wanted), expected)
             for one in (first, candidate)
         )
     error.calibrate({name: float(value) for name, value in of_first.items()})
     return float(error.total(of_candidate))
 
 
-def _imitate(
+def _train(
     teacher: Network,
     student: Int8Network,
     data: Data,
-    head: DetectionHead | None,
+    objective: Objective,
     options: QuantizationOptions,
     tuning: TuningOptions,
     key: str,
     progress: Progress,
     checkpoint: Path | None,
 ) -> Course:
-    error = Imitation.of(teacher.graph, head)
     many = carries_batches(teacher, data.training)
     batch = min(tuning.batch, len(data.training)) if many else 1
     with torch.no_grad():
-        expected = [teacher.run(part, error.wanted) for part in _parts(data.held_back, batch)]
+        expected = [teacher.run(part, objective.wanted) for part in _parts(data.held_back, batch)]
 
     def parts(form: MemoryFormat) -> dict[str, float]:
         """Mean over the held-back images."""
         sums: dict[str, float] = {}
+        batches = zip(_parts(data.held_back, batch), _parts(data.held_back_objects, batch), expected, strict=True)
         with torch.no_grad():
-            for part, wanted in zip(_parts(data.held_back, batch), expected, strict=True):
-                found = error.parts(student.run(in_format(part, form), error.wanted), wanted)
+            for part, objects, wanted in batches:
+                found = objective.parts(student.run(in_format(part, form), objective.wanted), wanted, objects)
                 for name, value in found.items():
                     sums[name] = sums.get(name, 0.0) + float(value) * len(part) / len(data.held_back)
         return sums
@@ -171,15 +168,19 @@ def _imitate(
     def loss(step: int, form: MemoryFormat) -> Any:
         generator = np.random.default_rng((tuning.seed, step))
         chosen = _drawn(len(data.training), batch, step, tuning.seed)
-        seen = in_format(vary(data.training[chosen], generator, options.pixels).images, form)
+        views = vary(data.training[chosen], generator, options.pixels)
+        seen = in_format(views.images, form)
+        places = zip(chosen.tolist(), views.windows, views.mirrored, strict=True)
+        objects = [data.training_objects[i].seen_through(window, mirrored) for i, window, mirrored in places]
         with torch.no_grad():
-            wanted = teacher.run(seen, error.wanted)
-        return error.total(error.parts(student.run(seen, error.wanted), wanted))
+            wanted = teacher.run(seen, objective.wanted)
+        return objective.loss(objective.parts(student.run(seen, objective.wanted), wanted, objects))
 
-    error.calibrate(parts("channels-last"))
+    objective.imitation.calibrate(parts("channels-last"))
     steps = planned_steps(len(data.training), batch, tuning)
-    progress.step("Tune: train the int8 model to follow the float model", steps)
-    task = Task(loss, lambda form: float(error.total(parts(form))), RATES, steps, key, error.unit)
+    aim = "follow the float model" if objective.multibox is None else "find the labelled objects"
+    progress.step(f"Tune: train the int8 model to {aim}", steps)
+    task = Task(loss, lambda form: float(objective.error(parts(form))), RATES, steps, key, objective.unit)
     return train(student, task, tuning, progress, checkpoint)
 
 
@@ -209,23 +210,27 @@ def _drawn(count: int, batch: int, step: int, seed: int) -> Any:
     return torch.tensor([int(orders[epoch][place]) for epoch, place in places])
 
 
-def _split(images: Array, seed: int, device: str) -> Data:
-    order = np.random.default_rng(seed).permutation(len(images))
-    held_back = min(MOST_HELD_BACK, max(2, round(HELD_BACK * len(images))))
-    everything = torch.from_numpy(images).to(device)
-    return Data(everything[order[held_back:]], everything[order[:held_back]])
-
-
 def _weights(graph: Graph) -> dict[str, Array]:
     return {tensor.name: tensor.data for tensor in graph.tensors() if tensor.data is not None and tensor.is_float}
 
 
-def _key(start: Quantized, images: list[Array], options: QuantizationOptions, tuning: TuningOptions) -> str:
+def _key(
+    start: Quantized,
+    images: list[Array],
+    labelled: LabelledInputs | None,
+    options: QuantizationOptions,
+    tuning: TuningOptions,
+) -> str:
     hasher = hashlib.sha256()
     for model in (start.source, start.graph):
         hasher.update(serialize_for_interpreter(model)[0])
     for image in images:
         hasher.update(image.tobytes())
+    if labelled is not None:
+        hasher.update(labelled.images.tobytes())
+        for one in labelled.objects:
+            hasher.update(one.boxes.tobytes() + one.columns.tobytes() + one.ignored.tobytes())
+        hasher.update(repr(labelled.columns).encode())
     hasher.update(repr((asdict(options), asdict(tuning), torch.__version__)).encode())
     return hasher.hexdigest()
 
@@ -255,14 +260,19 @@ def _settled_arithmetic(threads: int) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic = before[1:]
 
 
-def _findings(course: Course, tuning: TuningOptions) -> list[Finding]:
+def _findings(course: Course, tuning: TuningOptions, labelled: LabelledInputs | None) -> list[Finding]:
+    aim, error = (
+        ("follow the float model", "error")
+        if labelled is None
+        else (f"find the objects of {len(labelled.images)} labelled images", "loss")
+    )
     least = min(course.errors) / course.errors[0]
     found = [
         Finding(
             "tuned" if least < 1 else "tuning-gained-nothing",
             "info" if least < 1 else "warning",
-            f"Trained for {course.steps} steps ({course.memory_format} memory) to follow the float model; the "
-            "error on held-back images is given as a share of that after post-training quantization.",
+            f"Trained for {course.steps} steps ({course.memory_format} memory) to {aim}; the "
+            f"{error} on held-back images is given as a share of that after post-training quantization.",
             fix="" if least < 1 else "The post-training quantized model was kept. More images or epochs may help.",
             measured=f"{least:.3f}",
             limit="1",
