@@ -46,7 +46,7 @@ class TrainingSet:
         except UsageError as error:
             if split is not None:
                 raise
-            hint = f"{error.hint} Name the one to train with by --split; test and val are for measuring."
+            hint = f"{error.hint} Only '{TRAINING_SPLIT}' or what --split names is trained with, never all images."
             raise UsageError(error.message, hint) from error
 
     def digest(self) -> str:
