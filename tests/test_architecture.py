@@ -144,3 +144,33 @@ def speaks(node: ast.AST) -> bool:
 def test_only_the_command_line_and_the_report_speak_to_people() -> None:
     speakers = {source for source in sources() if any(speaks(node) for node in ast.walk(tree(source)))}
     assert not {source for source in speakers if not source.startswith(SPEAKING)}
+
+
+def defined(source: str) -> set[str]:
+    """The names at the top of a file."""
+    names: set[str] = set()
+    for node in ast.walk(tree(source)):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names.update(alias.asname or alias.name for alias in node.names)
+    return names
+
+
+def test_benchmarks_import_what_is_there() -> None:
+    """They run rarely, and a name that has moved would be noticed when it is needed."""
+    modules = {dotted(source): source for source in sources()}
+    files = sorted((DOCUMENT.parents[1] / "benchmarks").rglob("*.py"))
+    assert files
+    missing = [
+        (file.name, f"{node.module}.{alias.name}")
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("coralsmith.")
+        for alias in node.names
+        if f"{node.module}.{alias.name}" not in modules
+        and (node.module not in modules or alias.name not in defined(modules[node.module]))
+    ]
+    assert not missing

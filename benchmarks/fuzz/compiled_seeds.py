@@ -16,10 +16,10 @@ import numpy as np
 from tests.compiled.compiled_files import compiled_bytes, layer, package, program, with_transfers
 
 from benchmarks.fuzz.byte_mutations import Seed
-from coralsmith.compiled import flatbuffer
 from coralsmith.compiled.executable import Bitstream, Executable, TileLayout
 from coralsmith.compiled.package import CUSTOM_OPERATOR, read_package
 from coralsmith.errors import MalformedModelError
+from coralsmith.graph import flatbuffer
 from coralsmith.graph.reader import parse_tflite
 
 LARGEST_SEED = 1_200_000

@@ -26,8 +26,9 @@ from coralsmith import pipeline
 from coralsmith.detection.detections import Detections
 from coralsmith.detection.head import NmsSpec
 from coralsmith.detection.head_choice import choose_head
+from coralsmith.detection.head_decoder import select_detections
 from coralsmith.detection.images import load_rgb
-from coralsmith.detection.nms import intersection_over_union, suppress_overlaps
+from coralsmith.detection.nms import intersection_over_union
 from coralsmith.detection.preprocess import resize_image
 from coralsmith.graph.reader import read_tflite
 from coralsmith.importers import samples
@@ -217,10 +218,8 @@ def look(family: Family, work: Path) -> Seen:
         given = work / f"{family.name}_pictures.npy"
         _run("benchmarks.importers.references", family.name, family.reference, given, result)
     content = np.load(result)
-    detections = []
-    for boxes, scores in zip(content["boxes"], content["scores"], strict=True):
-        rows, columns = suppress_overlaps(boxes, scores, NMS)
-        detections.append(Detections(boxes[rows], columns.astype(np.int64), scores[rows, columns]))
+    pairs = zip(content["boxes"], content["scores"], strict=True)
+    detections = [select_detections(boxes, scores, NMS) for boxes, scores in pairs]
     chosen = sorted(range(len(paths)), key=lambda number: -len(detections[number]))[:PICTURES]
     folder = work / f"{family.name}_photos"
     folder.mkdir(exist_ok=True)

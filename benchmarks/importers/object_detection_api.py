@@ -25,10 +25,11 @@ from tests.importers import make_api_exports
 from benchmarks.quantize.__main__ import RESULTS, machine
 from benchmarks.quantize.table import print_table
 from coralsmith.compat.check import check_graph
-from coralsmith.detection.decode import class_probabilities, decode_boxes, decode_detections
+from coralsmith.detection.decode import class_probabilities, decode_boxes
 from coralsmith.detection.detections import Detections
 from coralsmith.detection.head import DetectionHead
 from coralsmith.detection.head_choice import choose_head
+from coralsmith.detection.head_decoder import decode_detections
 from coralsmith.detection.images import find_images, load_rgb
 from coralsmith.detection.nms import intersection_over_union
 from coralsmith.detection.preprocess import resize_image

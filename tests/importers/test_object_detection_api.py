@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from coralsmith.compat.check import check_graph
-from coralsmith.detection.decode import decode_detections
 from coralsmith.detection.head import DetectionHead, InputSpec, NmsSpec, ScoreSpec
 from coralsmith.detection.head_choice import choose_head
+from coralsmith.detection.head_decoder import decode_detections
 from coralsmith.detection.nms import intersection_over_union
 from coralsmith.graph.executor import Executor
 from coralsmith.importers import Imported, import_model
