@@ -81,23 +81,16 @@ def quantize_by_recipe(task: Task) -> Quantized:
     return _with_image_findings(task, quantize(task.graph, task.inputs, task.options, task.progress))
 
 
-def all_corrections(options: QuantizationOptions) -> QuantizationOptions:
-    """The options with every correction that post-training quantization has."""
-    return replace(options, equalization="exact", detection_ranges=True, rounding="adaptive")
-
-
 def quantize_with_all_corrections(task: Task) -> Quantized:
     """Post-training quantization with the corrections that help, as measured on held-back calibration images."""
     return _with_image_findings(task, auto_quantize(task.graph, task.inputs, task.options, task.progress))
 
 
 def tune(task: Task) -> Quantized:
-    """Training, without labels or with them, from the better of two starts: as the recipe says, and corrected.
-
-    Weights start at the nearest integers in both, since training rounds them together anyway.
-    """
+    """Training, without labels or with them, from the better of two starts: as the recipe says, and corrected."""
     from coralsmith.tuning.tune import tune_graph  # torch takes seconds to import
 
+    narrow = replace(task.options, input_type="int8")
     labelled, findings = None, list[Finding]()
     if task.training is not None:
         labelled, findings = task.training.read(task.head, task.recipe.tuning_samples, task.recipe.seed)
@@ -108,13 +101,16 @@ def tune(task: Task) -> Quantized:
         task.options,
         tuning_options(task.recipe),
         task.progress,
-        starts=(task.options, replace(all_corrections(task.options), rounding=task.options.rounding)),
+        starts=[quantize(task.graph, task.inputs, narrow, task.progress) for quantize in _STARTS],
         labelled=labelled,
         checkpoint=task.state,
     )
     if task.state is not None:
         task.state.unlink(missing_ok=True)
     return _with_image_findings(task, replace(tuned, findings=[*findings, *tuned.findings]))
+
+
+_STARTS: Final = (quantize_graph, auto_quantize)
 
 
 def _with_image_findings(task: Task, quantized: Quantized) -> Quantized:

@@ -37,6 +37,6 @@ class TuningOptions:
     seed: int = 0
     device: str = "auto"
     memory_format: Literal["auto"] | MemoryFormat = "auto"
-    patience: int = 5
+    patience: int = 8
     imitation: float = 0.05
     threads: int = 2

@@ -45,7 +45,7 @@ def tune_graph(
     tuning: TuningOptions | None = None,
     progress: Progress = SILENT,
     *,
-    starts: Sequence[QuantizationOptions] | None = None,
+    starts: Sequence[Quantized] = (),
     labelled: LabelledInputs | None = None,
     checkpoint: Path | None = None,
 ) -> Quantized:
@@ -62,8 +62,8 @@ def tune_graph(
         options: Choices about the int8 graph.
         tuning: Choices about the training.
         progress: Told of every step.
-        starts: Ways of post-training quantization; the one with the least error on the held-back images is
-            where training starts; by default `options` alone.
+        starts: Post-training quantizations of the graph with an int8 input; the one with the least error on the
+            held-back images is where training starts. By default what `options` alone give.
         labelled: Labelled images to train with; `inputs` then serve post-training quantization only.
         checkpoint: File that keeps the state of the training; where it holds one of the same, that goes on.
 
@@ -85,10 +85,8 @@ def tune_graph(
             data = split(images, tuning.seed, device)
         else:
             data = split_labelled(labelled, tuning.seed, device)
-        tried = [
-            quantize_graph(graph, images, replace(one, input_type="int8"), progress, tuning.threads)
-            for one in starts or [options]
-        ]
+        plain = replace(options, input_type="int8")
+        tried = starts or [quantize_graph(graph, images, plain, progress, tuning.threads)]
         start = min(tried, key=lambda one: _head_error(one, tried[0], data, head, options))
         teacher = FloatNetwork(start.source, device)
         network = _trainable(start, options, device)
