@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.quantize.process import python_module, run
-from benchmarks.quantize.sources import Sources
-from coralsmith.detection.head import DetectionHead, InputSpec, NmsSpec, ScoreSpec
+from benchmarks.quantize.sources import INPUT, Sources
+from coralsmith.detection.head import DetectionHead
 from coralsmith.detection.images import ImageFolder
 from coralsmith.evaluation.dataset import Dataset, load_dataset
 from coralsmith.graph import Array, Graph
@@ -20,7 +20,6 @@ from coralsmith.quantization.equalization import Balance, equalize
 from coralsmith.repair.driver import repair
 
 BCCD_IMAGES = 200
-INPUT = InputSpec((300, 300), scale=1 / 127.5, offset=-1.0)
 
 
 @dataclass(frozen=True)
@@ -72,17 +71,7 @@ def bccd(sources: Sources) -> Case:
     if not target.is_file():
         run(python_module("tensorflow_converter", sources.bccd_model / "bccd_ssdlite.keras", target, images))
     graph = _repaired(read_tflite(sources.bccd_float), None)
-    boxes = next(tensor.name for tensor in graph.outputs if tensor.shape[-1] == 4)
-    scores = next(tensor.name for tensor in graph.outputs if tensor.shape[-1] != 4)
-    head = DetectionHead(
-        INPUT,
-        boxes,
-        scores,
-        np.load(sources.bccd_model / "anchors.npy"),
-        tuple((sources.bccd_model / "labels.txt").read_text("utf-8").split()),
-        score=ScoreSpec("sigmoid"),
-        nms=NmsSpec(iou=0.5, score=0.01, max_detections=100),
-    )
+    head = sources.bccd_head(graph)
     title = f"BCCD SSDLite 300 (hard-swish, leaky ReLU), calibrated on {BCCD_IMAGES} training images"
     return Case(title, graph, head, images, load_dataset(sources.bccd, "test"), sources.bccd_float, target)
 

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.quantize.process import coralsmith, python_module, run
-from benchmarks.quantize.sources import Sources
+from benchmarks.quantize.sources import INPUT, Sources
 from benchmarks.quantize.speed import CORALSMITH, TENSORFLOW, TENSORFLOW_ADDV2, coco_commands
 from benchmarks.quantize.table import print_table
 from coralsmith.compat.check import check_graph
 from coralsmith.detection.feeding import model_input
-from coralsmith.detection.head import DetectionHead, InputSpec, NmsSpec, ScoreSpec
 from coralsmith.detection.images import ImageFolder
 from coralsmith.evaluation.dataset import load_dataset
 from coralsmith.evaluation.evaluate import Evaluation, compare, evaluate
@@ -26,7 +25,6 @@ from coralsmith.quantization.fidelity import ErrorSum
 from coralsmith.runtime.detector import Detector
 
 FLOAT = "float model"
-INPUT = InputSpec((300, 300), scale=1 / 127.5, offset=-1.0)
 
 
 @dataclass(frozen=True)
@@ -145,15 +143,5 @@ def _on_edgetpu(graph: Graph) -> str:
 
 def _evaluate(path: Path, sources: Sources, dataset: Any) -> Evaluation:
     graph = read_tflite(path)
-    boxes = next(tensor.name for tensor in graph.outputs if tensor.shape[-1] == 4)
-    scores = next(tensor.name for tensor in graph.outputs if tensor.shape[-1] != 4)
-    head = DetectionHead(
-        INPUT,
-        boxes,
-        scores,
-        np.load(sources.bccd_model / "anchors.npy"),
-        tuple((sources.bccd_model / "labels.txt").read_text("utf-8").split()),
-        score=ScoreSpec("sigmoid"),
-        nms=NmsSpec(iou=0.5, score=0.01, max_detections=100),
-    )
+    head = sources.bccd_head(graph)
     return evaluate(Detector(graph, head).detect, dataset, head.labels)

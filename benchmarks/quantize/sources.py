@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.quantize.process import python_module, run
+from coralsmith.detection.head import DetectionHead, InputSpec, NmsSpec, ScoreSpec
+from coralsmith.graph import Graph
 
 CALIBRATION_IMAGES = 80
+INPUT = InputSpec((300, 300), scale=1 / 127.5, offset=-1.0)
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,20 @@ class Sources:
     def bccd_float(self) -> Path:
         """Its float model as `.tflite`."""
         return self.bccd_model / "bccd_ssdlite_float.tflite"
+
+    def bccd_head(self, graph: Graph) -> DetectionHead:
+        """The head of a form of the blood cell detector, with the names of that form's outputs."""
+        boxes = next(tensor.name for tensor in graph.outputs if tensor.shape[-1] == 4)
+        scores = next(tensor.name for tensor in graph.outputs if tensor.shape[-1] != 4)
+        return DetectionHead(
+            INPUT,
+            boxes,
+            scores,
+            np.load(self.bccd_model / "anchors.npy"),
+            tuple((self.bccd_model / "labels.txt").read_text("utf-8").split()),
+            score=ScoreSpec("sigmoid"),
+            nms=NmsSpec(iou=0.5, score=0.01, max_detections=100),
+        )
 
     def coco_saved_model(self, *, two_input_adds: bool) -> Path:
         """The COCO detector, cut at its raw heads, as a SavedModel for TFLiteConverter.

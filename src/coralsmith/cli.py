@@ -16,10 +16,12 @@ from coralsmith.cli_compiler import add_commands as add_compiler_commands
 from coralsmith.cli_device import add_commands as add_device_commands
 from coralsmith.cli_options import (
     BiasCorrection,
+    CompilerPlace,
     DataSet,
     DetectionRanges,
     Equalization,
     Factory,
+    Force,
     HeadFile,
     Images,
     InputSize,
@@ -38,6 +40,7 @@ from coralsmith.cli_options import (
     Seed,
     Split,
     Trust,
+    TrustOrRecipe,
     Verbose,
     Weights,
     print_json,
@@ -104,10 +107,7 @@ def convert(
     min_runtime: Annotated[
         int | None, typer.Option("--min-runtime", help="Oldest Edge TPU runtime, 10 to 14.  [default: 14]")
     ] = None,
-    compiler: Annotated[
-        str | None,
-        typer.Option("--compiler", help="auto, none, a path, docker:IMAGE or ssh:HOST.  [default: auto]"),
-    ] = None,
+    compiler: CompilerPlace = None,
     dataset: DataSet = None,
     split: Split = None,
     max_ap_drop: Annotated[
@@ -120,13 +120,11 @@ def convert(
     explain: Annotated[
         bool | None, typer.Option("--explain", help="Find each layer's share of the error of int8.")
     ] = None,
-    trust: Annotated[
-        bool | None, typer.Option("--trust", help="Run code that the model file brings along.")
-    ] = None,
+    trust: TrustOrRecipe = None,
     input_size: InputSize = None,
     factory: Factory = None,
     resume: Annotated[bool, typer.Option("--resume/--no-resume", help="Reuse results of an earlier run.")] = True,
-    force: Annotated[bool, typer.Option("--force", help="Write into a foreign folder; reuse nothing.")] = False,
+    force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,

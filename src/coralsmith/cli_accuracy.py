@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 import typer
 
 from coralsmith.cli_options import (
+    CompilerPlace,
     DataSet,
     Factory,
+    Force,
     HeadFile,
     InputSize,
     InputType,
@@ -22,6 +24,7 @@ from coralsmith.cli_options import (
     Seed,
     Split,
     Trust,
+    TrustOrRecipe,
     Verbose,
     Weights,
     print_json,
@@ -70,17 +73,12 @@ def tune(
     repair: Repair = None,
     samples: Samples = None,
     seed: Seed = None,
-    compiler: Annotated[
-        str | None,
-        typer.Option("--compiler", help="auto, none, a path, docker:IMAGE or ssh:HOST.  [default: auto]"),
-    ] = None,
-    trust: Annotated[
-        bool | None, typer.Option("--trust", help="Run code that the model file brings along.")
-    ] = None,
+    compiler: CompilerPlace = None,
+    trust: TrustOrRecipe = None,
     input_size: InputSize = None,
     factory: Factory = None,
     resume: Annotated[bool, typer.Option("--resume/--no-resume", help="Go on where a run was stopped.")] = True,
-    force: Annotated[bool, typer.Option("--force", help="Write into a foreign folder; reuse nothing.")] = False,
+    force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,

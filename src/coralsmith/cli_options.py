@@ -95,6 +95,12 @@ MinRuntime = Annotated[
     int, typer.Option("--min-runtime", min=10, max=14, help="Oldest Edge TPU runtime to run on.")
 ]
 Trust = Annotated[bool, typer.Option("--trust", help="Run code that the model file brings along.")]
+TrustOrRecipe = Annotated[bool | None, typer.Option("--trust", help="Run code that the model file brings along.")]
+CompilerPlace = Annotated[
+    str | None,
+    typer.Option("--compiler", help="auto, none, a path, docker:IMAGE or ssh:HOST.  [default: auto]"),
+]
+Force = Annotated[bool, typer.Option("--force", help="Write into a foreign folder; reuse nothing.")]
 InputSize = Annotated[
     str | None, typer.Option("--input-size", help="HEIGHTxWIDTH where the model leaves it open.")
 ]

@@ -10,28 +10,24 @@ from importlib.resources import files
 from typing import Final, Literal
 
 from coralsmith.errors import MachineError
+from coralsmith.runtime.edgetpu_delegate import LIBRARIES
 from coralsmith.runtime.machine import Machine
 
 PACKAGES: Final = ("libedgetpu1-std", "libedgetpu1-max")
 """Debian packages that hold the library; "max" runs the chip at its full clock, and hot."""
 
 _DPKG_STATUS: Final = "/var/lib/dpkg/status"
-_PLACES: Final = {
-    "Linux": tuple(
-        f"{folder}/libedgetpu.so.1"
-        for folder in (
-            "/usr/local/lib",
-            "/usr/lib/x86_64-linux-gnu",
-            "/usr/lib/aarch64-linux-gnu",
-            "/usr/lib/arm-linux-gnueabihf",
-            "/usr/lib64",
-            "/usr/lib",
-        )
+_FOLDERS: Final = {
+    "Linux": (
+        "/usr/local/lib",
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/lib/aarch64-linux-gnu",
+        "/usr/lib/arm-linux-gnueabihf",
+        "/usr/lib64",
+        "/usr/lib",
     ),
-    "Darwin": tuple(
-        f"{folder}/libedgetpu.1.dylib" for folder in ("/usr/local/lib", "/opt/homebrew/lib", "/opt/local/lib")
-    ),
-    "Windows": (r"C:\Windows\System32\edgetpu.dll",),
+    "Darwin": ("/usr/local/lib", "/opt/homebrew/lib", "/opt/local/lib"),
+    "Windows": ("C:/Windows/System32",),
 }
 _RUNTIME_VERSION: Final = re.compile(r"RuntimeVersion\((\d+)\)")
 
@@ -105,7 +101,8 @@ def judge_pair(
 
 def find_library(machine: Machine) -> Library | None:
     """The libedgetpu that a program on this machine would load."""
-    path = next(filter(machine.exists, _PLACES.get(machine.system, ())), None)
+    places = (f"{folder}/{LIBRARIES[machine.system]}" for folder in _FOLDERS.get(machine.system, ()))
+    path = next(filter(machine.exists, places), None)
     if path is None:
         return None
     package, version = _debian_package(machine)
