@@ -120,7 +120,7 @@ class Int8Network(Network):
         self.layers = {
             op: Layer(op, known.get(_weights_name(op)), device) for op in graph.ops if op.kind in WEIGHTED
         }
-        self.parameters = {"moved": self.ranges.moved}
+        self.parameters: dict[str, Any] = {"moved": self.ranges.moved}
         for number, layer in enumerate(self.layers.values()):
             self.parameters |= {f"{role}_{number}": value for role, value in layer.parameters.items()}
         self._scale_of = {

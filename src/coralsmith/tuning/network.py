@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ import torch
 from coralsmith.errors import UnsupportedModelError
 from coralsmith.graph import Graph, Op, Tensor
 from coralsmith.graph.operands import Operands
-from coralsmith.quantization.rules import WEIGHTED
 from coralsmith.tuning.operators import FUNCTIONS
 from coralsmith.tuning.operators.arithmetic import ACTIVATIONS
 
@@ -38,7 +36,6 @@ class Network:
                 )
         self.graph = graph
         self.device = device
-        self.parameters: dict[str, Any] = {}
         self.constants = {
             tensor: torch.from_numpy(_real(tensor)).to(device)
             for op in graph.ops
@@ -98,27 +95,7 @@ class Network:
 
 
 class FloatNetwork(Network):
-    """A float graph whose weights and biases may be trained."""
-
-    def __init__(self, graph: Graph, device: str = "cpu", *, trainable: bool = False) -> None:
-        super().__init__(graph, device)
-        if trainable:
-            rules = [(op, WEIGHTED[op.kind]) for op in graph.ops if op.kind in WEIGHTED]
-            inputs = [op.inputs[i] for op, rule in rules for i in (rule.weights, rule.bias) if i < len(op.inputs)]
-            for tensor in dict.fromkeys(tensor for tensor in inputs if tensor in self.constants):
-                assert tensor is not None, "a constant"
-                self.parameters[tensor.name] = self.constants[tensor].clone().requires_grad_()
-                self.constants[tensor] = self.parameters[tensor.name]
-
-    def to_graph(self) -> Graph:
-        """The graph with its weights and biases as they are now."""
-        graph = self.graph.copy()
-        for tensor in graph.tensors():
-            if tensor.is_constant and tensor.name in self.parameters:
-                values = self.parameters[tensor.name].detach().cpu().numpy().copy()
-                new = replace(Tensor.constant(tensor.name, values))
-                graph.replace_tensor(tensor, new)
-        return graph
+    """A float graph: what an int8 network is held against."""
 
 
 def carries_batches(network: Network, images: Any) -> bool:
