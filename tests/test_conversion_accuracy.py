@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ import coralsmith
 from coralsmith.accuracy_meter import LabelledImages
 from coralsmith.errors import DetectionHeadError, ImageDataError, UsageError
 from coralsmith.evaluation.dataset import Dataset
+from coralsmith.quantization.quantizer import Quantized
 from coralsmith.report.document import ConversionReport
 from coralsmith.runtime.detector import Detector
 from tests.evaluation.data_sets import annotated, write_image
@@ -108,16 +111,41 @@ class TestConversions:
     ) -> None:
         from coralsmith import conversion_accuracy, gate
 
-        monkeypatch.setattr(gate, "LADDER", (gate.PLAIN,))
-        monkeypatch.setattr(
-            conversion_accuracy, "climb", lambda *a, **k: gate.climb(*a, **{**k, "ladder": (gate.PLAIN,)})
-        )
+        monkeypatch.setattr(conversion_accuracy, "LADDER", (gate.PLAIN,))
         report = self.convert(tmp_path, photos, data, max_ap_drop=0.0, weights="per-tensor")
         assert report.accuracy is not None and report.accuracy.gate is not None
         if report.accuracy.gate.passed:
             pytest.fail("noise weights lose something in int8")
         assert report.verdict.status == "blocked" and "outside the accuracy limit" in report.verdict.title
         assert (tmp_path / "out" / "tiny_int8.tflite").exists()
+
+    def test_training_begins_with_what_the_cheaper_rungs_gave(
+        self, tmp_path: Path, photos: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pytest.importorskip("torch", reason="the last rung needs the extra [torch]")
+        from coralsmith import conversion_accuracy, gate
+
+        def never_content(by: Any, measure: Any, _: float, *arguments: Any, **more: Any) -> gate.Climb:
+            return gate.climb(by, measure, -1.0, *arguments, **more)
+
+        monkeypatch.setattr(conversion_accuracy, "climb", never_content)
+        ran: list[str] = []
+
+        def counted(quantize: Callable[..., Quantized]) -> Callable[..., Quantized]:
+            def call(*arguments: object, **more: object) -> Quantized:
+                ran.append(quantize.__name__)
+                return quantize(*arguments, **more)
+
+            return call
+
+        for quantize in (gate.quantize_graph, gate.auto_quantize):
+            monkeypatch.setattr(gate, quantize.__name__, counted(quantize))
+        photos = write_photos(tmp_path / "many", 16)
+        report = self.convert(tmp_path, photos, data, max_ap_drop=0.0, io="int8", tuning_epochs=1)
+        assert report.accuracy is not None and report.accuracy.gate is not None
+        assert [rung.name for rung in report.accuracy.gate.rungs] == ["plain", "corrected", "tuned"]
+        assert all(rung.ap is not None for rung in report.accuracy.gate.rungs)
+        assert ran == ["quantize_graph", "auto_quantize"]
 
     def test_a_limit_needs_a_data_set(self, tmp_path: Path, photos: Path) -> None:
         with pytest.raises(UsageError, match="needs labelled images"):

@@ -15,14 +15,16 @@ from coralsmith.cli import main
 from coralsmith.detection.detections import Detections
 from coralsmith.detection.images import load_rgb
 from coralsmith.detection.postprocess_op import append_score_activation, attach_postprocess_op
-from coralsmith.errors import DetectionHeadError, ImageDataError, InputError, UsageError
+from coralsmith.errors import DetectionHeadError, DeviceError, ImageDataError, UsageError
 from coralsmith.evaluate_model import evaluate
 from coralsmith.graph import Graph
+from coralsmith.graph.reader import read_tflite
 from coralsmith.graph.writer import write_tflite
 from coralsmith.progress import SilentProgress
 from coralsmith.quantization.quantizer import quantize_graph
 from coralsmith.report.schemas import schemas
 from coralsmith.runtime.detector import Detector
+from tests.runtime.stand_in_edgetpu import StandInEdgeTpu, compiled_form
 from tests.tiny_detector import SIDE, tiny_detector, tiny_head, write_photos, write_tiny_detector
 
 pytestmark = pytest.mark.slow
@@ -174,10 +176,21 @@ def test_labels_of_another_number_are_an_error(data: Path, tmp_path: Path) -> No
         evaluate(int8, data)
 
 
-def test_a_compiled_model_is_no_model_to_measure_here(data: Path, shared: Path) -> None:
-    compiled = next((shared / "edgetpu" / "pairs").glob("*/*_edgetpu.tflite"))
-    with pytest.raises(InputError, match="compiled for the Edge TPU already"):
-        evaluate(compiled, data)
+def test_a_compiled_model_is_measured_on_the_edge_tpu(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a stand-in for the device, which computes what the int8 model computes."""
+    int8 = write_int8_with_operator(tmp_path / "int8")
+    compiled = int8.with_name("tiny_int8_edgetpu.tflite")
+    _, head = append_score_activation(tiny_detector(), tiny_head())
+    write_tflite(attach_postprocess_op(compiled_form(quantized()), head), compiled)
+    device = StandInEdgeTpu(read_tflite(int8), monkeypatch)
+    report = evaluate(compiled, data, against=int8, resamples=FEW)
+    assert [row.form for row in report.ledger] == ["int8", "edgetpu"]
+    assert report.drop == 0 and report.ap is not None and report.ap > 0.3
+    device.is_plugged_in = False
+    with pytest.raises(DeviceError, match="unplugged"):
+        evaluate(compiled, data, against=int8, resamples=FEW)
 
 
 def test_something_to_measure_on_is_needed(model: Path, data: Path) -> None:

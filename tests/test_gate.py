@@ -11,9 +11,10 @@ from coralsmith.evaluation.agreement import Classes
 from coralsmith.evaluation.dataset import Dataset
 from coralsmith.evaluation.ledger import Contender, Entry, draw_up, set_against
 from coralsmith.evaluation.looking import Seen
-from coralsmith.gate import LADDER, Climb, Rung, climb
+from coralsmith.gate import LADDER, Climb, Rung, climb, distinct
 from coralsmith.graph import Graph
 from coralsmith.quantization.quantizer import Quantized
+from coralsmith.recipe import Recipe
 from tests.evaluation.data_sets import annotated, detections
 
 IMAGES = [annotated([[0.1, 0.1, 0.4, 0.4]], [0], name=f"{i}.png") for i in range(10)]
@@ -42,7 +43,7 @@ class Ladder:
             for i, name in enumerate(self.found)
         ]
 
-    def quantize(self, _task: object) -> Quantized:
+    def quantize(self, _task: object, _starts: object) -> Quantized:
         raise AssertionError("climb is given what runs a rung")
 
     def run(self, rung: Rung) -> Quantized:
@@ -54,7 +55,7 @@ class Ladder:
         def measure(quantized: Quantized) -> Entry:
             return set_against(entry(quantized.images), FLOAT, resamples=1000)
 
-        return climb(self.run, measure, limit, strict=strict, ladder=self.rungs)
+        return climb(self.run, measure, limit, self.rungs, strict=strict)
 
 
 def test_it_stops_at_the_first_rung_that_is_inside() -> None:
@@ -128,6 +129,14 @@ def test_the_first_rung_must_work() -> None:
 def test_with_nothing_to_try_it_is_an_error() -> None:
     with pytest.raises(UsageError, match="No way to quantize"):
         Ladder(5, missing=[0]).climb(0.1)
+
+
+def test_where_the_recipe_corrects_already_no_rung_does_it_again() -> None:
+    plain, automatic = (
+        [rung.name for rung in distinct(LADDER, Recipe(quantization=way))] for way in ("plain", "auto")
+    )
+    assert plain == ["plain", "corrected", "tuned"]
+    assert automatic == ["plain", "tuned"]
 
 
 def test_the_ladder_begins_with_the_recipe_and_names_each_rung_once() -> None:

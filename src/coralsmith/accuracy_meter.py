@@ -100,6 +100,7 @@ class AccuracyMeter:
         self.progress = progress
         self._float: Entry | None = None
         self._decoding: Decoding | None = None
+        self._first: Entry | None = None
 
     def measure(self, model: MeasuredModel) -> Entry:
         """AP of an int8 form, and its drop against the float graph where there is one; both decoded as it is.
@@ -151,8 +152,12 @@ class AccuracyMeter:
         """All forms, drops and agreement against the first of them."""
         entries = [self._entry(source)] if source is not None else []
         entries += [self._float] if self._float is not None else []
-        first, *others = [*entries, measured]
-        return (first.row(), *(set_against(entry, first, seed=self.seed).row() for entry in others))
+        self._first, *others = [*entries, measured]
+        return (self._first.row(), *(self._against_first(entry).row() for entry in others))
+
+    def further_row(self, model: MeasuredModel) -> LedgerRow:
+        """A line of the ledger for one more form, decoded as the last int8 form was."""
+        return self._against_first(self._entry(self._look(model, self.decoding))).row()
 
     def record(
         self, measured: Entry, source: Contender | None = None, gate: GateRecord | None = None
@@ -176,6 +181,10 @@ class AccuracyMeter:
 
     def _look(self, model: MeasuredModel, decoding: Decoding) -> Contender:
         return contender_of(model, decoding, self.data.dataset.images, True, self.progress)
+
+    def _against_first(self, entry: Entry) -> Entry:
+        assert self._first is not None, "the ledger was drawn up"
+        return set_against(entry, self._first, seed=self.seed)
 
     def _entry(self, contender: Contender) -> Entry:
         return draw_up([contender], self.data.dataset, seed=self.seed)[0]

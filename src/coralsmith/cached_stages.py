@@ -11,7 +11,7 @@ from coralsmith import __version__
 from coralsmith.detection.head import DetectionHead
 from coralsmith.detection.hints import HeadHints
 from coralsmith.findings import Finding
-from coralsmith.gate import PLAIN, Rung, Task
+from coralsmith.gate import PLAIN, Rung, Task, distinct
 from coralsmith.graph.reader import parse_tflite
 from coralsmith.graph.writer import serialize_for_interpreter
 from coralsmith.importers.imported import Imported, SourceInfo, Verification
@@ -95,7 +95,8 @@ def cached_quantization(cache: StageCache, task: Task, rung: Rung) -> tuple[Quan
         source = parse_tflite(files["source.tflite"], "the cached float model")
         found = Quantized(graph, source, record.images, ranges, record.findings, record.options, record.trials)
         return found, True
-    quantized = rung.quantize(task)
+    starts = [cached_quantization(cache, task, start)[0] for start in distinct(rung.starts, task.recipe)]
+    quantized = rung.quantize(task, starts)
     bounds = {name: (span.low, span.high) for name, span in quantized.ranges.items()}
     record = _QuantizationRecord(quantized.images, bounds, quantized.findings, quantized.options, quantized.trials)
     content = {

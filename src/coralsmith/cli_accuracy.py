@@ -132,7 +132,7 @@ def tune(
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A model in any source format, float or int8.")],
+    model: Annotated[Path, typer.Argument(help="A model in any source format, float, int8 or compiled.")],
     dataset: DataSet = None,
     split: Split = None,
     against: Annotated[

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from coralsmith.accuracy_meter import AccuracyMeter, LabelledImages
 from coralsmith.detection.head import DetectionHead
-from coralsmith.errors import DetectionHeadError, UsageError
+from coralsmith.errors import DetectionHeadError, DeviceError, UsageError
 from coralsmith.evaluation.ledger import Contender, Entry
 from coralsmith.findings import Finding
-from coralsmith.gate import Climb, Rung, climb
+from coralsmith.gate import LADDER, Climb, Rung, climb, distinct
 from coralsmith.graph import Graph
 from coralsmith.importers.imported import Imported
-from coralsmith.measured_model import ImportChoices, measured_graph
+from coralsmith.measured_model import ImportChoices, compiled_model, measured_graph
 from coralsmith.progress import SILENT, Progress
 from coralsmith.quantization.quantizer import Quantized
 from coralsmith.recipe import Recipe
 from coralsmith.report.accuracy import AccuracyRecord
 from coralsmith.source_detections import source_contender
+
+NOT_ON_DEVICE: Final = "edgetpu-not-measured"
 
 
 class ConversionAccuracy:
@@ -113,7 +117,8 @@ class ConversionAccuracy:
             return self._measured(finish(quantized), reference, head)
 
         limit, strict = self._recipe.max_ap_drop, self._recipe.strict
-        self._climb = climb(by, measure, limit, strict=strict, progress=self._progress)
+        ladder = distinct(LADDER, self._recipe)
+        self._climb = climb(by, measure, limit, ladder, strict=strict, progress=self._progress)
         return self._climb.quantized, self._climb.findings
 
     def measure(
@@ -141,6 +146,29 @@ class ConversionAccuracy:
         gate = None if self._climb is None else self._climb.record
         self.record = self._meter.record(entry, source if isinstance(source, Contender) else None, gate)
         return [*self._meter.noticed(entry), *([source] if isinstance(source, Finding) else [])]
+
+    def measure_compiled(self, file: Path, head: DetectionHead) -> list[Finding]:
+        """Add the compiled model to the ledger, measured on an Edge TPU; a finding where none can run it here.
+
+        Args:
+            file: What the compiler wrote.
+            head: Of the model.
+        """
+        assert self._meter is not None and self.record is not None, "the int8 model was measured"
+        try:
+            row = self._meter.further_row(compiled_model(file, head))
+        except DeviceError as error:
+            return [
+                Finding(
+                    NOT_ON_DEVICE,
+                    "info",
+                    f"The ledger ends with int8 on the CPU. {error.message}",
+                    fix=f"`coralsmith evaluate {file.name} --dataset DIR` measures it where an Edge TPU is.",
+                    evidence="measured",
+                )
+            ]
+        self.record = replace(self.record, ledger=(*self.record.ledger, row))
+        return []
 
     def _measured(self, final: Graph, reference: Graph | None, head: DetectionHead) -> Entry:
         assert self._labelled is not None, "only called with a data set"

@@ -52,8 +52,8 @@ class Task:
 
     @property
     def options(self) -> QuantizationOptions:
-        """What the recipe asks of the quantizer."""
-        return quantization_options(self.recipe, self.inputs.spec, self.head)
+        """What the recipe asks of the quantizer; the input stays int8 until the model is finished."""
+        return replace(quantization_options(self.recipe, self.inputs.spec, self.head), input_type="int8")
 
 
 @dataclass(frozen=True)
@@ -63,34 +63,35 @@ class Rung:
     Attributes:
         name: In kebab-case.
         title: What it does, for people.
-        quantize: Does it.
+        quantize: Does it, from the results of `starts`.
         packages: What must be importable.
         extra: The dependency group that installs that.
+        starts: Cheaper ways whose results this one begins with.
     """
 
     name: str
     title: str
-    quantize: Callable[[Task], Quantized]
+    quantize: Callable[[Task, Sequence[Quantized]], Quantized]
     packages: tuple[str, ...] = ()
     extra: str = ""
+    starts: tuple[Rung, ...] = ()
 
 
-def quantize_by_recipe(task: Task) -> Quantized:
+def quantize_by_recipe(task: Task, _: Sequence[Quantized] = ()) -> Quantized:
     """Post-training quantization exactly as the recipe says."""
     quantize = auto_quantize if task.recipe.quantization == "auto" else quantize_graph
     return _with_image_findings(task, quantize(task.graph, task.inputs, task.options, task.progress))
 
 
-def quantize_with_all_corrections(task: Task) -> Quantized:
+def quantize_with_all_corrections(task: Task, _: Sequence[Quantized] = ()) -> Quantized:
     """Post-training quantization with the corrections that help, as measured on held-back calibration images."""
     return _with_image_findings(task, auto_quantize(task.graph, task.inputs, task.options, task.progress))
 
 
-def tune(task: Task) -> Quantized:
-    """Training, without labels or with them, from the better of two starts: as the recipe says, and corrected."""
+def tune(task: Task, starts: Sequence[Quantized]) -> Quantized:
+    """Training, without labels or with them, from the best of some post-training quantizations."""
     from coralsmith.tuning.tune import tune_graph  # torch takes seconds to import
 
-    narrow = replace(task.options, input_type="int8")
     labelled, findings = None, list[Finding]()
     if task.training is not None:
         labelled, findings = task.training.read(task.head, task.recipe.tuning_samples, task.recipe.seed)
@@ -101,16 +102,13 @@ def tune(task: Task) -> Quantized:
         task.options,
         tuning_options(task.recipe),
         task.progress,
-        starts=[quantize(task.graph, task.inputs, narrow, task.progress) for quantize in _STARTS],
+        starts=starts,
         labelled=labelled,
         checkpoint=task.state,
     )
     if task.state is not None:
         task.state.unlink(missing_ok=True)
-    return _with_image_findings(task, replace(tuned, findings=[*findings, *tuned.findings]))
-
-
-_STARTS: Final = (quantize_graph, auto_quantize)
+    return replace(tuned, findings=[*findings, *tuned.findings])
 
 
 def _with_image_findings(task: Task, quantized: Quantized) -> Quantized:
@@ -125,10 +123,17 @@ CORRECTED: Final = Rung(
     quantize_with_all_corrections,
 )
 
-TUNED: Final = Rung("tuned", "trained to follow the float model", tune, ("torch",), "torch")
+TUNED: Final = Rung(
+    "tuned", "trained to follow the float model", tune, ("torch",), "torch", starts=(PLAIN, CORRECTED)
+)
 
 LADDER: Final[tuple[Rung, ...]] = (PLAIN, CORRECTED, TUNED)
 """Each is tried only where those before it lose too much."""
+
+
+def distinct(rungs: Sequence[Rung], recipe: Recipe) -> list[Rung]:
+    """The rungs without the second of those that do the same where the recipe says so."""
+    return [rung for rung in rungs if rung is not CORRECTED or recipe.quantization != "auto"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,9 +157,9 @@ def climb(
     quantize: Callable[[Rung], Quantized],
     measure: Callable[[Quantized], Entry],
     limit: float,
+    ladder: Sequence[Rung],
     *,
     strict: bool = False,
-    ladder: Sequence[Rung] = LADDER,
     progress: Progress = SILENT,
 ) -> Climb:
     """Try one rung after the other and stop at the first whose drop is inside the limit.
@@ -166,8 +171,8 @@ def climb(
         quantize: Runs a rung.
         measure: Measures what came of it, against the float model.
         limit: Largest drop of AP.
-        strict: Hold the upper end of the drop's 95 % interval against the limit instead of the drop.
         ladder: The rungs, cheapest first.
+        strict: Hold the upper end of the drop's 95 % interval against the limit instead of the drop.
         progress: Told of every rung.
 
     Raises:

@@ -13,17 +13,20 @@ from coralsmith.detection.images import find_images, readable_sample
 from coralsmith.detection.pipeline_config import find_pipeline_config
 from coralsmith.detection.postprocess_op import find_postprocess_op
 from coralsmith.detection.preprocess import resize_image
+from coralsmith.errors import DetectionHeadError
 from coralsmith.findings import Finding
 from coralsmith.importers import import_model
 from coralsmith.importers.imported import Imported
 from coralsmith.model_input import image_size
 from coralsmith.progress import SILENT, Progress
+from coralsmith.quantization.ranges import Range
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 RECOGNITION_IMAGES = 8
+_PROBABILITY_SLACK = 0.01
 
 
 @dataclass(frozen=True)
@@ -96,3 +99,17 @@ def check_given_head(
     if is_given or (is_carried and not imported.is_head_proved):
         return check_head(imported.graph, head, images)
     return []
+
+
+def require_probabilities(head: DetectionHead, seen: Range) -> None:
+    """Refuse a head that calls its scores probabilities although they were seen outside 0 to 1.
+
+    Raises:
+        DetectionHeadError: They were.
+    """
+    low, high = -_PROBABILITY_SLACK, 1 + _PROBABILITY_SLACK
+    if head.score.activation == "none" and (seen.low < low or seen.high > high):
+        raise DetectionHeadError(
+            f"The head calls its scores probabilities, but its scores run from {seen.low:.3g} to {seen.high:.3g}.",
+            hint='Probabilities lie in 0 to 1: declare "activation": "sigmoid" (or "softmax") for raw scores.',
+        )

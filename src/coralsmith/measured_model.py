@@ -25,7 +25,7 @@ from coralsmith.findings import Finding
 from coralsmith.graph import Graph, Op
 from coralsmith.graph.reader import read_tflite
 from coralsmith.importers import import_model
-from coralsmith.importers.formats import TFLITE, recognise_format
+from coralsmith.importers.formats import TFLITE, is_compiled_file, recognise_format
 from coralsmith.importers.image_input import parse_size
 from coralsmith.importers.imported import Imported, ImportOptions, is_quantized
 from coralsmith.importers.source_files import resolve_source
@@ -57,7 +57,8 @@ class MeasuredModel:
         raw: Without that operator.
         head: Of the raw heads.
         within_classes: Whether boxes are suppressed by boxes of their own class only.
-        imported: Where it came from; None for a graph made by this program.
+        imported: Where it came from; None for a graph made by this program, and for a compiled file.
+        compiled: The file, where it is compiled for the Edge TPU.
     """
 
     name: str
@@ -66,10 +67,13 @@ class MeasuredModel:
     head: DetectionHead
     within_classes: bool
     imported: Imported | None = None
+    compiled: Path | None = None
 
     @property
     def form(self) -> Form:
-        """Float or int8."""
+        """Float, int8, or compiled for the Edge TPU."""
+        if self.compiled is not None:
+            return "edgetpu"
         return "int8" if is_quantized(self.graph) else "float"
 
     @property
@@ -91,7 +95,7 @@ def load_model(
     choices: ImportChoices | None = None,
     progress: Progress = SILENT,
 ) -> MeasuredModel:
-    """Read a model of any source format and find its head.
+    """Read a model of any source format, or one that is compiled for the Edge TPU, and find its head.
 
     Args:
         path: The model.
@@ -103,8 +107,11 @@ def load_model(
 
     Raises:
         DetectionHeadError: Its head is not known.
-        InputError: It cannot be read, or is compiled for the Edge TPU.
+        DeviceError: It is compiled, and no Edge TPU can run it here.
+        InputError: It cannot be read.
     """
+    if is_compiled_file(path):
+        return compiled_model(path, head_file, labels_file)
     choices = choices or ImportChoices()
     imported = import_model(
         path,
@@ -130,6 +137,25 @@ def load_model(
     measured = replace(measured_graph(imported.graph, head, str(path)), imported=imported)
     operator = _own_operator(path)
     return measured if operator is None else replace(measured, within_classes=suppresses_within_classes(operator))
+
+
+def compiled_model(
+    file: Path, head: DetectionHead | Path | None = None, labels_file: Path | None = None
+) -> MeasuredModel:
+    """A file that is compiled for the Edge TPU, which must be there.
+
+    Args:
+        file: The compiled `.tflite`.
+        head: Its head or the file of that; else it is looked for beside the model and in it.
+        labels_file: The user's `--labels`.
+
+    Raises:
+        DetectionHeadError: Its head is not known.
+        DeviceError: No Edge TPU can run it here.
+    """
+    with Detector(file, head, labels=labels_file) as detector:  # a device that is missing is told before any work
+        measured = measured_graph(detector.graph, detector.head, str(file))
+    return replace(measured, compiled=file)
 
 
 def _own_operator(path: Path) -> Op | None:
@@ -172,7 +198,7 @@ def decoding_of(model: MeasuredModel) -> Decoding:
 def detector_like(model: MeasuredModel, decoding: Decoding, threads: int = 2) -> Detector:
     """A detector that decodes as asked; by the model's own operator where that does just this."""
     if decoding_of(model) == decoding and model.graph is not model.raw:
-        return Detector(model.graph, model.head, threads=threads)
+        return Detector(model.compiled or model.graph, model.head, threads=threads)
     limits = NmsSpec(decoding.iou, decoding.score, decoding.max_detections)
     head = replace(model.head, nms=limits)
     return Detector(model.raw, head, threads=threads, per_class=decoding.suppression == "within classes")

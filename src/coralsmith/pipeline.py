@@ -40,7 +40,7 @@ from coralsmith.gate import PLAIN, TUNED, Rung, Task
 from coralsmith.graph import Array, Graph
 from coralsmith.graph.reader import parse_tflite
 from coralsmith.graph.writer import serialize
-from coralsmith.head_of_model import RECOGNITION_IMAGES, check_given_head
+from coralsmith.head_of_model import RECOGNITION_IMAGES, check_given_head, require_probabilities
 from coralsmith.importers import import_model
 from coralsmith.importers.imported import Imported
 from coralsmith.importers.source_files import SAVED_MODEL_FOLDER, resolve_source, source_digest
@@ -48,17 +48,15 @@ from coralsmith.model_input import NormalisedImages, image_size
 from coralsmith.output_folder import REPORT_FILE, OutputFolder
 from coralsmith.progress import SILENT, Progress
 from coralsmith.quantization.attribution import Attribution, attribute_error
-from coralsmith.quantization.boundary import set_output_type
+from coralsmith.quantization.boundary import set_input_type, set_output_type
 from coralsmith.quantization.explanation import Explanation, explain
 from coralsmith.quantization.fidelity import Fidelity, measure_fidelity
 from coralsmith.quantization.quantizer import Quantized
-from coralsmith.quantization.ranges import Range
 from coralsmith.recipe import Recipe
 from coralsmith.repair.driver import RepairResult, repair
 from coralsmith.stages import Stopwatch
 from coralsmith.training_set import TrainingSet
 
-PROBABILITY_SLACK: Final = 0.01
 TRAINING_STATE: Final = "tuning.pt"
 LABEL_FILE: Final = "labels.txt"
 VERIFICATION_IMAGES: Final = 4
@@ -179,6 +177,10 @@ class Conversion:
         if self.compiler is not None and not has_errors(self.findings):
             with self.watch.stage("Compile for the Edge TPU"):
                 self._compile()
+        compiled = None if self.compilation is None else self.compilation.model
+        if compiled is not None and self.accuracy.is_wanted and self.head is not None:
+            with self.watch.stage("Measure accuracy on the Edge TPU"):
+                self.findings += self.accuracy.measure_compiled(compiled, self.head)
 
     # Stages, in order.
 
@@ -285,14 +287,15 @@ class Conversion:
             self.findings += findings
         self.findings += self.quantized.findings
         if self.head is not None:
-            _require_probabilities(self.head, self.quantized.ranges[self.head.scores])
+            require_probabilities(self.head, self.quantized.ranges[self.head.scores])
         self.final = self._finished(self.quantized)
 
     def _finished(self, quantized: Quantized) -> Graph:
-        """The int8 graph as it is delivered: with the detection operator, or with outputs of the asked type."""
-        if self.head is not None and self._wants_operator():
-            return attach_postprocess_op(quantized.graph, self.head)
+        """The int8 graph as it is delivered: its outer types as asked, or the detection operator at its end."""
         final = quantized.graph.copy()
+        set_input_type(final, self.recipe.io)
+        if self.head is not None and self._wants_operator():
+            return attach_postprocess_op(final, self.head)
         set_output_type(final, self.recipe.io)
         return final
 
@@ -389,12 +392,3 @@ class Conversion:
 
     def _comparison_steps(self) -> int | None:
         return min(len(self.paths), AGREEMENT_IMAGES) if self.head is not None and self.paths else None
-
-
-def _require_probabilities(head: DetectionHead, seen: Range) -> None:
-    """Refuse a head that calls its scores probabilities although they were seen outside 0 to 1."""
-    if head.score.activation == "none" and (seen.low < -PROBABILITY_SLACK or seen.high > 1 + PROBABILITY_SLACK):
-        raise DetectionHeadError(
-            f"The head calls its scores probabilities, but its scores run from {seen.low:.3g} to {seen.high:.3g}.",
-            hint='Probabilities lie in 0 to 1: declare "activation": "sigmoid" (or "softmax") for raw scores.',
-        )

@@ -22,9 +22,12 @@ from coralsmith.errors import CompilerError
 from coralsmith.graph.reader import read_tflite
 from coralsmith.graph.writer import serialize_for_interpreter
 from coralsmith.report.plain import to_document
+from coralsmith.runtime.detector import Detector
 from tests.compiler.breaking_stand_in import package_of, with_packages
 from tests.compiler.conftest import Behave
-from tests.tiny_detector import write_photos, write_tiny_detector
+from tests.runtime.stand_in_edgetpu import StandInEdgeTpu
+from tests.test_evaluate_model import write_found
+from tests.tiny_detector import tiny_detector, tiny_head, write_photos, write_tiny_detector
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_proof")]
 
@@ -94,6 +97,31 @@ def test_convert_compiles_where_it_is_told(detector, maps_the_detector, stand_in
     assert len(list((stand_in.parent / "state").glob("run-*"))) == 1, "the second run takes the first one's result"
     coralsmith.convert(model, photos, tmp_path / "out", compiler=str(stand_in), resume=False)
     assert len(list((stand_in.parent / "state").glob("run-*"))) == 2
+
+
+@pytest.mark.parametrize("is_plugged_in", [True, False])
+def test_the_ledger_ends_with_the_compiled_model_where_an_edge_tpu_is(
+    detector, maps_the_detector, stand_in, tmp_path, monkeypatch, is_plugged_in
+):
+    maps_the_detector("counted_success")
+    model, _, int8 = detector
+    data = write_found(tmp_path / "data", Detector(tiny_detector(), tiny_head()))
+    device = StandInEdgeTpu(read_tflite(int8), monkeypatch)
+    device.is_plugged_in = is_plugged_in
+    others = write_photos(tmp_path / "others", 9)  # six of them are those of the data set
+    report = coralsmith.convert(model, others, tmp_path / "out", compiler=str(stand_in), dataset=data)
+    forms = [row.form for row in report.accuracy.ledger]
+    missing = [finding for finding in report.findings if finding.rule == "edgetpu-not-measured"]
+    if not is_plugged_in:
+        assert forms == ["float", "int8"]
+        assert "the stand-in is unplugged" in missing[0].reason and "coralsmith evaluate" in missing[0].fix
+        return
+    assert forms == ["float", "int8", "edgetpu"] and not missing
+    assert report.accuracy.ledger[2].name.endswith("tiny_int8_edgetpu.tflite")
+    assert report.accuracy.ledger[2].agreement == pytest.approx(report.accuracy.ledger[1].agreement, abs=0.2)
+    written = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [row["form"] for row in written["accuracy"]["ledger"]] == forms
+    assert "Edge TPU" in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.slow

@@ -45,6 +45,7 @@ ACCEPTED: Final = {
 }
 _HEAD_BYTES: Final = 4096
 _MAX_ZIP_MEMBERS: Final = 100_000
+_TFLITE_MAGIC: Final = b"TFL3"  # at byte 4
 # Operator code of the custom operator that holds a compiled program.
 _COMPILED_MARK: Final = b"edgetpu-custom-op"
 # The magic number that torch.save of before 1.6 pickled first.
@@ -137,8 +138,17 @@ def _recognise_folder(path: Path) -> str:
     raise _refusal(path, _Foreign("a folder without saved_model.pb or model.json"))
 
 
+def is_compiled_file(path: Path) -> bool:
+    """Whether a path is that of a `.tflite` file compiled for the Edge TPU."""
+    try:
+        with path.open("rb") as file:
+            return file.read(8)[4:] == _TFLITE_MAGIC and _holds(path, _COMPILED_MARK)
+    except OSError:
+        return False
+
+
 def _recognise_tflite(path: Path, start: bytes) -> str | _Foreign | None:
-    if start[4:8] != b"TFL3":
+    if start[4:8] != _TFLITE_MAGIC:
         return None
     if _holds(path, _COMPILED_MARK):
         return _Foreign(
