@@ -88,6 +88,32 @@ def test_it_is_trained_with_the_labels_of_a_data_set(model: Path, photos: Path, 
     assert not next(stage for stage in plain.stages if stage.name.startswith("Quantize")).resumed
 
 
+def test_the_float_model_itself_can_be_trained_and_is_what_int8_is_held_against(
+    model: Path, photos: Path, tmp_path: Path
+) -> None:
+    data = labelled(tmp_path / "data")
+    out = tmp_path / "out"
+    arguments = ["tune", str(model), "--images", str(photos), "--dataset", str(data), "--out", str(out), "--float"]
+    quick = ["--epochs", "2", "--minutes", "0", "--compiler", "none", "--learning-rate", "0.05", "--json"]
+    result = CliRunner().invoke(app, [*arguments, *quick])
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert any(finding["reason"].startswith("The float model was trained") for finding in report["findings"])
+    names = [stage["name"] for stage in report["stages"]]
+    assert names.index("Train the float model") < names.index("Quantize to int8")
+    coralsmith.convert(model, photos, tmp_path / "plain", compiler="none")
+    trained = (out / "tiny_float.tflite").read_bytes()
+    assert trained != (tmp_path / "plain" / "tiny_float.tflite").read_bytes()
+    again = json.loads(CliRunner().invoke(app, [*arguments, *quick]).stdout)
+    assert {stage["name"]: stage["resumed"] for stage in again["stages"]}["Train the float model"]
+    assert (out / "tiny_float.tflite").read_bytes() == trained
+
+
+def test_the_float_model_cannot_be_trained_without_labels(model: Path, photos: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be trained without labels"):
+        coralsmith.tune(model, photos, form="float")
+
+
 def test_classes_that_the_model_does_not_know_are_named_before_the_work(
     model: Path, photos: Path, tmp_path: Path
 ) -> None:

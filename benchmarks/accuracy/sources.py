@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -34,6 +36,7 @@ class Case:
         dataset: Labelled images that nobody calibrates with.
         float_file: What ai-edge-quantizer gets: a SavedModel, or a float `.tflite` with a signature.
         tensorflow: TFLiteConverter's int8 file.
+        weights: Scales of the weights.
     """
 
     title: str
@@ -43,10 +46,22 @@ class Case:
     dataset: Dataset
     float_file: Path
     tensorflow: Path
+    weights: Literal["per-channel", "per-tensor"] = "per-channel"
 
     def inputs(self) -> list[Array]:
         """The calibration images as the float model takes them."""
         return [INPUT.normalise(pixels[None]) for pixels in ImageFolder(self.calibration, INPUT.size)]
+
+
+def cases(sources: Sources) -> dict[str, Callable[[], Case]]:
+    """How each case is made."""
+    return {
+        "coco": lambda: coco(sources),
+        "bccd": lambda: bccd(sources),
+        "bccd-per-tensor": lambda: replace(bccd(sources), weights="per-tensor"),
+        "coco-bad-units": lambda: in_bad_units(coco(sources)),
+        "bccd-bad-units": lambda: in_bad_units(replace(bccd(sources), weights="per-tensor")),
+    }
 
 
 def coco(sources: Sources) -> Case:

@@ -20,9 +20,10 @@ from coralsmith.detection.draw import draw_detections
 from coralsmith.detection.head import DetectionHead
 from coralsmith.errors import CompilerError
 from coralsmith.head_of_model import examine_head
+from coralsmith.job import Job
 from coralsmith.outcome import build_report
 from coralsmith.output_folder import REPORT_FILE
-from coralsmith.pipeline import Conversion, Job
+from coralsmith.pipeline import Conversion
 from coralsmith.progress import SILENT, Progress
 from coralsmith.recipe import load_recipe
 from coralsmith.report.document import ConversionReport, DetectionRecord

@@ -1,4 +1,4 @@
-"""The two slow stages, import and quantization, with their results kept for a later run."""
+"""The slow stages, import, training and quantization, with their results kept for a later run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from coralsmith import __version__
 from coralsmith.detection.head import DetectionHead
 from coralsmith.detection.hints import HeadHints
 from coralsmith.findings import Finding
-from coralsmith.gate import PLAIN, Rung, Task, distinct
+from coralsmith.gate import PLAIN, Rung, Task, distinct, fine_tune
+from coralsmith.graph import Graph
 from coralsmith.graph.reader import parse_tflite
 from coralsmith.graph.writer import serialize_for_interpreter
 from coralsmith.importers.imported import Imported, SourceInfo, Verification
@@ -46,15 +47,15 @@ def import_key(source_sha256: str, sample_images: list[Path], recipe: Recipe) ->
     return digest(__version__, source_sha256, [file_digest(path) for path in sample_images], *choices)
 
 
-def quantization_key(task: Task, rung: Rung) -> str:
-    """What the quantization depends on: the model, the images, and the choices that the rung looks at."""
+def quantization_key(task: Task, way: str) -> str:
+    """What a quantization or a training depends on: the model, the images, the choices that this way looks at."""
     images = task.inputs.images
     hashes = [file_digest(path) for path in images.paths]
     content = serialize_for_interpreter(task.graph)[0]
     by_recipe = {"quantization": task.recipe.quantization, **asdict(task.options)}
-    choices = by_recipe if rung.name == PLAIN.name else task.recipe.model_dump()
+    choices = by_recipe if way == PLAIN.name else task.recipe.model_dump()
     labels = None if task.training is None else task.training.digest()
-    return digest(__version__, rung.name, content, hashes, images.size, asdict(task.inputs.spec), choices, labels)
+    return digest(__version__, way, content, hashes, images.size, asdict(task.inputs.spec), choices, labels)
 
 
 def cached_import(cache: StageCache, key: str, compute: Callable[[], Imported]) -> tuple[Imported, bool]:
@@ -80,13 +81,29 @@ def _read_import(files: dict[str, bytes]) -> Imported:
     return Imported(graph, head, record.source, record.findings, record.verification, record.hints)
 
 
+def cached_fine_tuning(cache: StageCache, task: Task) -> tuple[Graph, list[Finding], bool]:
+    """The float graph trained with labels, what is to be said of it, and whether it came from the cache."""
+    from pydantic import TypeAdapter
+
+    stage = "fine_tune"
+    key = quantization_key(task, stage)
+    files = cache.load(stage, key)
+    if files is not None:
+        findings = TypeAdapter(list[Finding]).validate_json(files["findings.json"])
+        return parse_tflite(files["graph.tflite"], "the cached float model"), findings, True
+    graph, findings = fine_tune(task)
+    content = {"graph.tflite": serialize_for_interpreter(graph)[0], "findings.json": to_json(findings).encode()}
+    cache.store(stage, key, content)
+    return graph, findings, False
+
+
 def cached_quantization(cache: StageCache, task: Task, rung: Rung) -> tuple[Quantized, bool]:
     """The model quantized in one way, and whether it came from the cache."""
     from pydantic import TypeAdapter
 
     from coralsmith.quantization.ranges import Range
 
-    stage, key = f"quantize_{rung.name}", quantization_key(task, rung)
+    stage, key = f"quantize_{rung.name}", quantization_key(task, rung.name)
     files = cache.load(stage, key)
     if files is not None:
         record = TypeAdapter(_QuantizationRecord).validate_json(files["quantization.json"])

@@ -48,6 +48,9 @@ def tune(
     split: Annotated[
         str | None, typer.Option("--split", help="Which of the labelled images.  [default: train]")
     ] = None,
+    train_float: Annotated[
+        bool, typer.Option("--float", help="Train the float model with the labels, then quantize it.")
+    ] = False,
     epochs: Annotated[
         int | None, typer.Option("--epochs", help="How often each image is looked at.  [default: 160 steps]")
     ] = None,
@@ -87,7 +90,8 @@ def tune(
 
     Writes what `convert` writes, and needs torch. The result is never further from the float model, on images held
     back from the training, than post-training quantization. With --dataset it is trained to find labelled objects
-    as well, and the best state is the one that finds those of held-back training images best.
+    as well, and the best state is the one that finds those of held-back training images best. With --float the
+    float model is trained so, and then quantized with --quantization auto.
 
     Example: coralsmith tune detector.keras --images photos/
     """
@@ -100,6 +104,7 @@ def tune(
             out,
             dataset=dataset,
             split=split,
+            form="float" if train_float else "int8",
             recipe=recipe,
             head=head,
             labels=labels,

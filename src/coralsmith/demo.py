@@ -8,7 +8,8 @@ from typing import Final
 
 from coralsmith.api import drawn_views, encode_jpeg, finish
 from coralsmith.detection.draw import side_by_side
-from coralsmith.pipeline import Conversion, Job
+from coralsmith.job import Job
+from coralsmith.pipeline import Conversion
 from coralsmith.progress import SILENT, Progress
 from coralsmith.recipe import Recipe
 from coralsmith.report.document import ConversionReport

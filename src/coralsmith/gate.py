@@ -106,9 +106,33 @@ def tune(task: Task, starts: Sequence[Quantized]) -> Quantized:
         labelled=labelled,
         checkpoint=task.state,
     )
-    if task.state is not None:
-        task.state.unlink(missing_ok=True)
+    _forget(task.state)
     return replace(tuned, findings=[*findings, *tuned.findings])
+
+
+def fine_tune(task: Task) -> tuple[Graph, list[Finding]]:
+    """The float graph trained with labels, before it is quantized, and what is to be said of that."""
+    from coralsmith.tuning.fine_tune import fine_tune_graph
+
+    assert task.training is not None, "only asked for with labels"
+    labelled, findings = task.training.read(task.head, task.recipe.tuning_samples, task.recipe.seed)
+    trained = fine_tune_graph(
+        task.graph,
+        task.head,
+        task.inputs,
+        labelled,
+        task.options,
+        tuning_options(task.recipe),
+        task.progress,
+        checkpoint=task.state,
+    )
+    _forget(task.state)
+    return trained.graph, [*findings, *trained.findings]
+
+
+def _forget(state: Path | None) -> None:
+    if state is not None:
+        state.unlink(missing_ok=True)
 
 
 def _with_image_findings(task: Task, quantized: Quantized) -> Quantized:

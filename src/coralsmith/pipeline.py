@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coralsmith.cached_stages import cached_import, cached_quantization, import_key
+from coralsmith.cached_stages import cached_fine_tuning, cached_import, cached_quantization, import_key
 from coralsmith.comparison import Comparison, check_operator, compare_detections
 from coralsmith.compat.check import check_graph
 from coralsmith.compat.report import CheckReport
@@ -36,14 +35,15 @@ from coralsmith.detection.postprocess_op import (
 from coralsmith.detection.preprocess import resize_image
 from coralsmith.errors import DetectionHeadError, UsageError
 from coralsmith.findings import Finding, has_errors
-from coralsmith.gate import PLAIN, TUNED, Rung, Task
+from coralsmith.gate import CORRECTED, PLAIN, TUNED, Rung, Task
 from coralsmith.graph import Array, Graph
 from coralsmith.graph.reader import parse_tflite
 from coralsmith.graph.writer import serialize
 from coralsmith.head_of_model import RECOGNITION_IMAGES, check_given_head, require_probabilities
 from coralsmith.importers import import_model
 from coralsmith.importers.imported import Imported
-from coralsmith.importers.source_files import SAVED_MODEL_FOLDER, resolve_source, source_digest
+from coralsmith.importers.source_files import resolve_source, source_digest
+from coralsmith.job import Job
 from coralsmith.model_input import NormalisedImages, image_size
 from coralsmith.output_folder import REPORT_FILE, OutputFolder
 from coralsmith.progress import SILENT, Progress
@@ -52,59 +52,15 @@ from coralsmith.quantization.boundary import set_input_type, set_output_type
 from coralsmith.quantization.explanation import Explanation, explain
 from coralsmith.quantization.fidelity import Fidelity, measure_fidelity
 from coralsmith.quantization.quantizer import Quantized
-from coralsmith.recipe import Recipe
 from coralsmith.repair.driver import RepairResult, repair
 from coralsmith.stages import Stopwatch
-from coralsmith.training_set import TrainingSet
 
 TRAINING_STATE: Final = "tuning.pt"
 LABEL_FILE: Final = "labels.txt"
+_RUNGS: Final = {None: PLAIN, "float": CORRECTED, "int8": TUNED}
 VERIFICATION_IMAGES: Final = 4
 AGREEMENT_IMAGES: Final = 24
 SHOWN_IMAGES: Final = 6
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a conversion is asked for.
-
-    Attributes:
-        source: The trained model.
-        recipe: The user's choices.
-        images: Folder of photos; needed unless the model is quantized already.
-        out: Output folder; by default ``<name>-edgetpu`` in the current folder.
-        head: Head file, where the model's own head is not to be used.
-        labels: Label file.
-        dataset: Labelled images to measure accuracy on.
-        split: Which of them; see `load_dataset`.
-        tune: Train the int8 model to follow the float model, whatever less would do.
-        training: Labelled images to train with, where `tune` is asked for.
-        resume: Reuse results of an earlier run into the same folder.
-        force: Write into a folder that holds other files, and reuse nothing.
-    """
-
-    source: Path
-    recipe: Recipe
-    images: Path | None = None
-    out: Path | None = None
-    head: Path | None = None
-    labels: Path | None = None
-    dataset: Path | None = None
-    split: str | None = None
-    tune: bool = False
-    training: TrainingSet | None = None
-    resume: bool = True
-    force: bool = False
-
-    @property
-    def name(self) -> str:
-        """The name that all output files begin with: the source's, without its ending and without "_float".
-
-        A SavedModel called no more than that goes by the name of the export folder that it lies in.
-        """
-        source = self.source.absolute()
-        named = source.parent if source.name == SAVED_MODEL_FOLDER else source
-        return named.name.removesuffix(named.suffix).removesuffix("_float") or "model"
 
 
 class Conversion:
@@ -159,6 +115,9 @@ class Conversion:
             self.accuracy.require_measurable(self.imported, self.head)
         with self.watch.stage("Repair for the Edge TPU"):
             self._repair()
+        if self.job.tune == "float" and self.float_graph is not None:
+            with self.watch.stage("Train the float model"):
+                self._fine_tune()
         with self.watch.stage("Quantize to int8", len(self.images.paths) if self.images else None):
             self._quantize()
         with self.watch.stage("Check against the Edge TPU"):
@@ -265,15 +224,16 @@ class Conversion:
             graph, self.head = append_score_activation(graph, self.head)
         self.float_graph = graph
 
+    def _fine_tune(self) -> None:
+        self.float_graph, findings, resumed = cached_fine_tuning(self.folder.cache, self._task())
+        self._note(resumed)
+        self.findings += findings
+
     def _quantize(self) -> None:
         if self.float_graph is None:
             self.final = self.repaired.graph
             return
-        graph, images = self.float_graph, self.images
-        assert images is not None, "a float model was only let through with images"
-        inputs = NormalisedImages(images, self._input_spec())
-        state = self.folder.cache.file(TRAINING_STATE)
-        task = Task(graph, self.head, inputs, self.recipe, self.progress, state, self.job.training)
+        task = self._task()
 
         def by(rung: Rung) -> Quantized:
             result, resumed = cached_quantization(self.folder.cache, task, rung)
@@ -281,14 +241,21 @@ class Conversion:
             return result
 
         if self.job.tune or self.recipe.max_ap_drop is None or self.head is None:
-            self.quantized = by(TUNED if self.job.tune else PLAIN)
+            self.quantized = by(_RUNGS[self.job.tune])
         else:
-            self.quantized, findings = self.accuracy.quantize(by, self._finished, graph, self.head)
+            self.quantized, findings = self.accuracy.quantize(by, self._finished, self.float_graph, self.head)
             self.findings += findings
         self.findings += self.quantized.findings
         if self.head is not None:
             require_probabilities(self.head, self.quantized.ranges[self.head.scores])
         self.final = self._finished(self.quantized)
+
+    def _task(self) -> Task:
+        graph, images = self.float_graph, self.images
+        assert graph is not None and images is not None, "a float model was only let through with images"
+        inputs = NormalisedImages(images, self._input_spec())
+        state = self.folder.cache.file(TRAINING_STATE)
+        return Task(graph, self.head, inputs, self.recipe, self.progress, state, self.job.training)
 
     def _finished(self, quantized: Quantized) -> Graph:
         """The int8 graph as it is delivered: its outer types as asked, or the detection operator at its end."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from coralsmith.api import finish
 from coralsmith.errors import MissingExtraError, UsageError
-from coralsmith.pipeline import Conversion, Job
+from coralsmith.job import Job
+from coralsmith.pipeline import Conversion
 from coralsmith.progress import SILENT, Progress
 from coralsmith.recipe import load_recipe
 from coralsmith.report.document import ConversionReport
@@ -24,6 +25,7 @@ def tune(
     *,
     dataset: PathLike | None = None,
     split: str | None = None,
+    form: Literal["int8", "float"] = "int8",
     recipe: PathLike | None = None,
     head: PathLike | None = None,
     labels: PathLike | None = None,
@@ -42,6 +44,8 @@ def tune(
         out: Output folder, as `convert` writes it; by default ``<name>-edgetpu`` in the current folder.
         dataset: Labelled images to train with: COCO, Pascal VOC or YOLO.
         split: Which of them; by default "train", never a split for measuring.
+        form: What is trained: the int8 model; or the float model, with labels, which is then quantized as
+            `convert` does it with ``quantization="auto"``.
         recipe: YAML file with fields of `coralsmith.recipe.Recipe`.
         head: Head file (`head.json`) where the model's own head is not to be used.
         labels: Label file.
@@ -55,7 +59,7 @@ def tune(
 
     Raises:
         MissingExtraError: torch is not installed.
-        UsageError: The data set has no such split.
+        UsageError: The data set has no such split; or the float model was to be trained without labels.
         TrainingError: The loss is not finite.
         CoralsmithError: The input, an option or the machine does not allow it.
     """
@@ -64,6 +68,11 @@ def tune(
         raise UsageError(
             f"There is no data set that '{split}' could be a split of.", hint="Give one by --dataset."
         )
+    if form == "float" and dataset is None:
+        raise UsageError(
+            "The float model cannot be trained without labels: there is nothing that it could follow but itself.",
+            hint="Give labelled images by --dataset, or leave --float out.",
+        )
     job = Job(
         source=Path(source).expanduser(),
         recipe=load_recipe(_path(recipe), choices),
@@ -71,7 +80,7 @@ def tune(
         out=_path(out),
         head=_path(head),
         labels=_path(labels),
-        tune=True,
+        tune=form,
         training=None if dataset is None else TrainingSet.find(Path(dataset), split),
         resume=resume,
         force=force,

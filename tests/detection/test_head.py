@@ -209,8 +209,9 @@ class TestDocument:
     def test_a_file_that_is_no_head_is_refused(self, content: bytes, tmp_path: Path) -> None:
         path = tmp_path / "head.json"
         path.write_bytes(content)
-        with pytest.raises(DetectionHeadError):
+        with pytest.raises(DetectionHeadError) as caught:
             DetectionHead.load(path)
+        assert "b'" not in caught.value.message
 
     def test_a_missing_file_and_a_huge_file_are_told(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

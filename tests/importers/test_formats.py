@@ -58,6 +58,7 @@ REFUSED = {
     "a numpy array": array(),
     "a gzip archive": b"\x1f\x8b\x08\x00",
     "a text file": b"RBC\nWBC\nPlatelets\n",
+    "a JSON file without a modelTopology": b'{"schema": "coralsmith/head/1"}',
     "a web page": b"<!DOCTYPE html><html>404</html>",
     "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
     "a Keras model in TensorFlow.js form": b'{"format": "layers-model", "modelTopology": {}}',

@@ -57,17 +57,18 @@ def photos(labelled: LabelledInputs) -> list[Array]:
     return [image[None] for image in labelled.images[:8]]
 
 
-def loss_and_distance(model: Graph, int8: Graph, unseen: LabelledInputs) -> tuple[float, float]:
+def loss_and_distance(model: Graph, trained: Graph, unseen: LabelledInputs) -> tuple[float, float]:
     """On the interpreter: the multibox loss, and noise over signal against the float model."""
     import torch
 
     from coralsmith.tuning.multibox import Multibox
 
     multibox = Multibox.of(model, tiny_head(), unseen.columns)
-    executor, reference = Executor(int8), Executor(model)
+    executor, reference = Executor(trained), Executor(model)
     loss = noise = signal = 0.0
     for image, objects in zip(unseen.images, unseen.objects, strict=True):
-        executor.invoke((np.rint((image[None] + 1) * 127.5) - 128).astype(np.int8))
+        is_float = trained.inputs[0].is_float
+        executor.invoke(image[None] if is_float else (np.rint((image[None] + 1) * 127.5) - 128).astype(np.int8))
         values = dict(zip(("boxes", "scores"), real_outputs(executor), strict=True))
         loss += float(multibox.loss({name: torch.from_numpy(value) for name, value in values.items()}, [objects]))
         for expected, found in zip(reference.run(image[None]), values.values(), strict=True):

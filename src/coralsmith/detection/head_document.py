@@ -197,6 +197,11 @@ def _wrong_document(error: ValidationError) -> DetectionHeadError:
     """The first wrong field of a document, told by its path; the number of all others behind it."""
     problems = error.errors(include_url=False)
     first = problems[0]
+    if first["type"] == "json_invalid":
+        return DetectionHeadError(
+            f"The head file holds no JSON: {first['ctx']['error']}.",
+            hint="`coralsmith head MODEL --images DIR -o head.json` writes one.",
+        )
     name = ".".join(str(part) for part in first["loc"]) or "the document"
     found = "missing" if first["type"] == "missing" else repr(first["input"])[:80]
     more = f" ({len(problems) - 1} more fields are wrong.)" if len(problems) > 1 else ""

@@ -66,6 +66,7 @@ _LAYERS_TO_KERAS: Final = (
     "Turn it back into a Keras file: "
     "tensorflowjs_converter --input_format=tfjs_layers_model --output_format=keras model.json detector.h5."
 )
+_JSON_MODELS: Final = "A TensorFlow.js model.json has one; head.json, report.json and package files are no models."
 _EXPORT_CHECKPOINT: Final = (
     "Export its checkpoint with exporter_main_v2.py --input_type image_tensor --pipeline_config_path "
     "pipeline.config --trained_checkpoint_dir FOLDER --output_directory EXPORT, and give EXPORT."
@@ -246,7 +247,9 @@ def _recognise_json(path: Path, start: bytes) -> str | _Foreign | None:
         return None
     if is_layers_model(document):
         return _Foreign("a Keras model in TensorFlow.js form (layers-model)", _LAYERS_TO_KERAS)
-    return TFJS_GRAPH if is_graph_model(document) else None
+    if is_graph_model(document):
+        return TFJS_GRAPH
+    return _Foreign("a JSON file without a modelTopology", _JSON_MODELS) if isinstance(document, dict) else None
 
 
 def _recognise_text(_path: Path, start: bytes) -> _Foreign | None:

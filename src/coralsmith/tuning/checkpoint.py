@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickle
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,11 @@ from typing import Any
 import torch
 
 from coralsmith.errors import OutputError
-from coralsmith.graph.writer import write_atomically
+from coralsmith.graph import Array, Graph
+from coralsmith.graph.writer import serialize_for_interpreter, write_atomically
+from coralsmith.quantization.options import QuantizationOptions
+from coralsmith.tuning.objects import LabelledInputs
+from coralsmith.tuning.options import TuningOptions
 
 
 @dataclass
@@ -65,3 +71,25 @@ def load_checkpoint(path: Path | None, key: str) -> Checkpoint | None:
     except (OSError, RuntimeError, EOFError, TypeError, ValueError, pickle.UnpicklingError):
         return None
     return state if state.key == key else None
+
+
+def training_key(
+    graphs: Iterable[Graph],
+    images: list[Array],
+    labelled: LabelledInputs | None,
+    options: QuantizationOptions,
+    tuning: TuningOptions,
+) -> str:
+    """Hash of all that a training depends on: graphs, images, labels, choices, and torch itself."""
+    hasher = hashlib.sha256()
+    for model in graphs:
+        hasher.update(serialize_for_interpreter(model)[0])
+    for image in images:
+        hasher.update(image.tobytes())
+    if labelled is not None:
+        hasher.update(labelled.images.tobytes())
+        for one in labelled.objects:
+            hasher.update(one.boxes.tobytes() + one.columns.tobytes() + one.ignored.tobytes())
+        hasher.update(repr(labelled.columns).encode())
+    hasher.update(repr((asdict(options), asdict(tuning), torch.__version__)).encode())
+    return hasher.hexdigest()

@@ -6,6 +6,7 @@ the model that the training starts from, whatever the units, and no part needs a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,9 +16,17 @@ from torch.nn import functional
 
 from coralsmith.detection.head import DetectionHead
 from coralsmith.graph import Graph
+from coralsmith.quantization.output_error import LEAST_PROBABILITY
 
-WEIGHTS: Final = {"scores": 1.0, "logits": 1.0, "boxes": 1.0, "object boxes": 1.0, "outputs": 1.0, "features": 0.5}
-"""Shares of the parts in the error."""
+WEIGHTS: Final = {
+    "probabilities": 1.0,
+    "scores": 1.0,
+    "object boxes": 1.0,
+    "boxes": 0.25,
+    "features": 0.25,
+    "outputs": 1.0,
+}
+"""Shares of the parts in the error; boxes where there is no object, and features, only steady the training."""
 
 _TINY: Final = 1e-12
 
@@ -103,35 +112,43 @@ class Imitation:
         return sum(WEIGHTS[name] / weight * value / self.unit[name] for name, value in parts.items())
 
 
-def relative_error(student: Any, teacher: Any, weight: Any = None) -> Any:
-    """Noise power over signal power, 10^(-dB / 10); the weight is broadcast over the values."""
-    noise, signal = (student - teacher).square(), teacher.square()
-    if weight is not None:
-        noise, signal = noise * weight, signal * weight
-    return noise.sum() / signal.sum().clamp(min=_TINY)
+def relative_error(student: Any, teacher: Any) -> Any:
+    """Noise power over signal power, 10^(-dB / 10)."""
+    return (student - teacher).square().sum() / teacher.square().sum().clamp(min=_TINY)
 
 
 def _head_parts(head: HeadNames, student: Mapping[str, Any], teacher: Mapping[str, Any]) -> dict[str, Any]:
-    expected, found = teacher[head.logits], student[head.logits]
-    if head.activation == "sigmoid":
-        probabilities = torch.sigmoid(expected)
-        entropy = functional.binary_cross_entropy_with_logits(expected, probabilities, reduction="sum")
-        crossed = functional.binary_cross_entropy_with_logits(found, probabilities, reduction="sum")
-    else:
-        probabilities = torch.softmax(expected, dim=-1)
-        entropy = -(probabilities * torch.log_softmax(expected, dim=-1)).sum()
-        crossed = -(probabilities * torch.log_softmax(found, dim=-1)).sum()
-    objects = probabilities
-    if head.background is not None:
-        columns = [i for i in range(expected.shape[-1]) if i != head.background]
-        objects = probabilities[..., columns]
-    objectness = objects.amax(dim=-1, keepdim=True)
-    return {
-        "scores": (crossed - entropy) / objectness.sum().clamp(min=1.0),  # Kullback-Leibler divergence
-        "logits": relative_error(found, expected),
-        "boxes": relative_error(student[head.boxes], teacher[head.boxes]),
-        "object boxes": relative_error(student[head.boxes], teacher[head.boxes], objectness),
+    """Sums over an image: one that shows many objects counts as many times."""
+    expected, found = (_log_probabilities(head, values[head.logits]) for values in (teacher, student))
+    divergence = sum((e.exp() * (e - f)).sum() for e, f in zip(expected, found, strict=True))
+    wanted, given = (_of_objects(head, values[0].exp()) for values in (expected, found))
+    objectness = wanted.amax(dim=-1, keepdim=True)
+    apart = (student[head.boxes] - teacher[head.boxes]).square()
+    sums = {
+        "probabilities": (given - wanted).square().sum(),
+        "scores": divergence,  # Kullback-Leibler
+        "boxes": apart.sum(),
+        "object boxes": (apart * objectness).sum(),
     }
+    return {name: value / len(wanted) for name, value in sums.items()}
+
+
+def _of_objects(head: HeadNames, values: Any) -> Any:
+    """The columns of classes, without that of the background."""
+    return values[..., [i for i in range(values.shape[-1]) if i != head.background]]
+
+
+def _log_probabilities(head: HeadNames, logits: Any) -> list[Any]:
+    """Logarithms of what an anchor's scores mean, of each class, and with a sigmoid of the lack of each.
+
+    Probabilities that int8 cannot tell from 0 or 1 are all the same: a network that clips them loses nothing.
+    """
+    floor = math.log(LEAST_PROBABILITY)
+    if head.activation == "softmax":
+        return [torch.log_softmax(logits, dim=-1).clamp(min=floor)]
+    limit = math.log(1 / LEAST_PROBABILITY - 1)
+    clipped = logits.clamp(-limit, limit)
+    return [functional.logsigmoid(clipped), functional.logsigmoid(-clipped)]
 
 
 def _mean(values: list[Any]) -> Any:

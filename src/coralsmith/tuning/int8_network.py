@@ -20,6 +20,8 @@ ROUNDING: Final = frozenset({"AVERAGE_POOL_2D", "RESIZE_BILINEAR", "MIRROR_PAD",
 """Operators of one scale whose results may lie between its integers; the others only move integers."""
 
 NEARLY_HALF: Final = 0.499
+"""The greatest distance from an integer at which rounding surely gives it back."""
+
 MOST_GAIN: Final = 0.5
 """A weight scale changes by no more than this share of itself."""
 
@@ -101,7 +103,7 @@ class Int8Network(Network):
 
     Args:
         graph: A full-integer graph, int8 from its input to its outputs.
-        real_weights: Float weights by name; where one rounds to the graph's integers, the training starts from it.
+        real_weights: Float weights by name, near which the training starts, as far as the graph's integers allow.
         shift: By how much the input's integers lie above the normalised image.
         device: Torch's name of the device.
     """
@@ -221,11 +223,16 @@ def _weights_name(op: Op) -> str:
 
 
 def _start(integers: Array, quant: Quant, real: Array | None) -> Array:
-    """Where the weights start, in steps: at the real ones, as far as these round to the given integers."""
+    """Where the weights start, in steps: at the real ones, as far as these round to the given integers.
+
+    One that was rounded the other way starts as far on this side of the border as its real value lies on the other
+    side; one that lies further away starts at its integer.
+    """
     whole = integers.astype(np.float32)
     if real is None or real.shape != integers.shape:
         return whole
-    exact = real / quant.dequantize(np.ones_like(integers))
-    if np.abs(exact - whole).max() > 1.0:  # an equalised graph has other weights than the float model
-        return whole
-    return np.clip(exact, whole - NEARLY_HALF, whole + NEARLY_HALF).astype(np.float32)
+    apart = real / quant.dequantize(np.ones_like(integers)) - whole
+    mirrored = np.sign(apart) * np.maximum(1.0 - np.abs(apart), 0.0)
+    inside = np.where(np.abs(apart) > 0.5, mirrored, apart)
+    start: Array = (whole + inside.clip(-NEARLY_HALF, NEARLY_HALF)).astype(np.float32)
+    return start

@@ -113,7 +113,7 @@ def shard_path(folder: Path, shard: str) -> Path:
     """
     outside = UnsupportedModelError(
         f"The weight file {shard!r} lies outside the folder of the model.",
-        hint="Put all weight files beside the model, and name them so in its manifest.",
+        hint="Put all weight files beside the model, no links to others, and name them so in its manifest.",
     )
     if not shard.isprintable() or "://" in shard:
         raise outside
