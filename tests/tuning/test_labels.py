@@ -82,7 +82,7 @@ def test_it_finds_labelled_objects_better_and_the_float_model_holds_it(model: Gr
     plain = quantize_graph(model, photos(scenes(32, 0)), OPTIONS)
     before, _ = loss_and_distance(model, plain.graph, unseen)
     free, held = (
-        tune(model, scenes(32, 0), replace(SHORT, epochs=6, patience=20, imitation=weight))
+        tune(model, scenes(32, 0), replace(SHORT, epochs=12, patience=20, imitation=weight))
         for weight in (0.0, 0.01)
     )
     (of_free, far), (of_held, near) = (loss_and_distance(model, one.graph, unseen) for one in (free, held))
