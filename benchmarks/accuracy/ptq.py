@@ -53,11 +53,12 @@ def main() -> None:
 def contenders(case: Case, work: Path, *, everyone: bool) -> Iterator[tuple[str, Graph, float | None]]:
     """The int8 form of each contender, and how long coralsmith took for its own."""
     if everyone:
-        yield "TFLiteConverter", read_tflite(case.tensorflow), None
-        target = work / f"{case.float_file.stem}_ai_edge_quantizer.tflite"
+        yield "TFLiteConverter", read_tflite(case.tensorflow()), None
+        source = case.float_file()
+        target = work / f"{source.stem}_ai_edge_quantizer.tflite"
         if not target.is_file():
             module = "benchmarks.accuracy.ai_edge_quantizer"
-            run([sys.executable, "-m", module, str(case.float_file), str(target), str(case.calibration)])
+            run([sys.executable, "-m", module, str(source), str(target), str(case.calibration)])
         yield "ai-edge-quantizer", read_tflite(target), None
     inputs = case.inputs()
     options = QuantizationOptions(

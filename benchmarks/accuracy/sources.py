@@ -34,8 +34,8 @@ class Case:
         head: Its detection head.
         calibration: Folder of calibration images.
         dataset: Labelled images that nobody calibrates with.
-        float_file: What ai-edge-quantizer gets: a SavedModel, or a float `.tflite` with a signature.
-        tensorflow: TFLiteConverter's int8 file.
+        float_file: Makes what ai-edge-quantizer gets: a SavedModel, or a float `.tflite` with a signature.
+        tensorflow: Makes TFLiteConverter's int8 file.
         weights: Scales of the weights.
     """
 
@@ -44,8 +44,8 @@ class Case:
     head: DetectionHead
     calibration: Path
     dataset: Dataset
-    float_file: Path
-    tensorflow: Path
+    float_file: Callable[[], Path]
+    tensorflow: Callable[[], Path]
     weights: Literal["per-channel", "per-tensor"] = "per-channel"
 
     def inputs(self) -> list[Array]:
@@ -66,29 +66,40 @@ def cases(sources: Sources) -> dict[str, Callable[[], Case]]:
 
 def coco(sources: Sources) -> Case:
     """COCO SSDLite MobileNetV2 300."""
-    target = sources.work / "coco_tensorflow_addv2.tflite"
-    source = sources.coco_saved_model(two_input_adds=True)
-    if not target.is_file():
-        run(python_module("tensorflow_converter", source, target, sources.coco_train))
+
+    def float_file() -> Path:
+        return sources.coco_saved_model(two_input_adds=True)
+
+    def tensorflow() -> Path:
+        target = sources.work / "coco_tensorflow_addv2.tflite"
+        if not target.is_file():
+            run(python_module("tensorflow_converter", float_file(), target, sources.coco_train))
+        return target
+
     imported = import_model(sources.shared / "models" / "coco_ssdlite_mobilenet_v2" / "coco_ssdlite_frozen.pb")
     assert imported.head is not None, "the frozen graph carries its head"
     dataset = load_dataset(sources.coco_val.parent)
     title = "COCO SSDLite MobileNetV2 300, calibrated on the 59 images of coco_permissive_train"
     graph = _repaired(imported.graph, {imported.head.boxes, imported.head.scores})
-    return Case(title, graph, imported.head, sources.coco_train, dataset, source, target)
+    return Case(title, graph, imported.head, sources.coco_train, dataset, float_file, tensorflow)
 
 
 def bccd(sources: Sources) -> Case:
     """BCCD SSDLite 300 with hard-swish and leaky ReLU, every operator replaced by one that maps."""
     names = (sources.bccd / "ImageSets" / "Main" / "train.txt").read_text("utf-8").split()
     images = sources.links(sources.work / f"bccd_train_{BCCD_IMAGES}", names[:BCCD_IMAGES])
-    target = sources.work / f"bccd_tensorflow_{BCCD_IMAGES}.tflite"
-    if not target.is_file():
-        run(python_module("tensorflow_converter", sources.bccd_model / "bccd_ssdlite.keras", target, images))
+
+    def tensorflow() -> Path:
+        target = sources.work / f"bccd_tensorflow_{BCCD_IMAGES}.tflite"
+        if not target.is_file():
+            run(python_module("tensorflow_converter", sources.bccd_model / "bccd_ssdlite.keras", target, images))
+        return target
+
     graph = _repaired(read_tflite(sources.bccd_float), None)
     head = sources.bccd_head(graph)
     title = f"BCCD SSDLite 300 (hard-swish, leaky ReLU), calibrated on {BCCD_IMAGES} training images"
-    return Case(title, graph, head, images, load_dataset(sources.bccd, "test"), sources.bccd_float, target)
+    dataset = load_dataset(sources.bccd, "test")
+    return Case(title, graph, head, images, dataset, lambda: sources.bccd_float, tensorflow)
 
 
 def in_bad_units(case: Case, largest: int = 6) -> Case:
