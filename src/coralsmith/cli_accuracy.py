@@ -59,7 +59,7 @@ def tune(
     ] = None,
     batch: Annotated[int | None, typer.Option("--batch", help="Images of one step.  [default: 4]")] = None,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", help="In quantization steps.  [default: 0.003]")
+        float | None, typer.Option("--learning-rate", help="In quantization steps.  [default: 0.001]")
     ] = None,
     device: Annotated[
         str | None, typer.Option("--device", help="cpu, cuda, ...  [default: a GPU where torch sees one]")

@@ -82,7 +82,7 @@ class Recipe(BaseModel):
     )
     tuning_batch: int = Field(default=4, ge=1, description="tune: images of one step.")
     tuning_rate: float = Field(
-        default=0.003, gt=0, description="tune: learning rate, in quantization steps of a weight."
+        default=0.001, gt=0, description="tune: learning rate, in quantization steps of a weight."
     )
     tuning_device: str = Field(
         default="auto", description="tune: auto, cpu, cuda or another name that torch knows."

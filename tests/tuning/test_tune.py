@@ -25,7 +25,7 @@ from tests.tuning.test_int8_network import photos
 pytestmark = pytest.mark.slow
 
 OPTIONS = QuantizationOptions("per-tensor", input_type="int8", pixels=PixelScale(1 / 127.5, -1.0))
-SHORT = TuningOptions(epochs=2, minutes=0, batch=4, threads=1, memory_format="channels-last")
+SHORT = TuningOptions(epochs=2, minutes=0, batch=4, threads=1, memory_format="channels-last", learning_rate=0.003)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_it_brings_the_int8_model_closer_to_the_float_model_on_images_it_has_not
 ) -> None:
     unseen = photos(model.inputs[0].shape, 40)[24:]
     plain = quantize_graph(model, images, OPTIONS)
-    tuned = tune(model, images, replace(SHORT, epochs=20, patience=20, learning_rate=0.003))
+    tuned = tune(model, images, replace(SHORT, epochs=20, patience=20))
     before, after = (decibels(model, one.graph, unseen, tiny_head()) for one in (plain, tuned))
     assert after > before + 0.2
     finding = next(finding for finding in tuned.findings if finding.rule == "tuned")
@@ -163,7 +163,7 @@ def test_the_input_gets_the_type_that_was_asked_for(model: Graph, images: list[A
 def test_a_graph_without_a_head_is_trained_on_its_outputs(model: Graph, images: list[Array]) -> None:
     from coralsmith.tuning.tune import tune_graph
 
-    tuned = tune_graph(model, None, images, OPTIONS, replace(SHORT, epochs=20, patience=20, learning_rate=0.003))
+    tuned = tune_graph(model, None, images, OPTIONS, replace(SHORT, epochs=20, patience=20))
     plain = quantize_graph(model, images, OPTIONS)
     before, after = (decibels(model, one.graph, images) for one in (plain, tuned))
     assert after > before

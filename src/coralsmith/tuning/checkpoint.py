@@ -30,6 +30,7 @@ class Checkpoint:
         seconds: Time spent.
         memory_format: As it was timed; another would round the gradients otherwise.
         parameters: By name.
+        average: Their mean over the last steps.
         optimizer: The optimiser's state.
         best: The parameters with the least held-back error.
         errors: Held-back error at each check; the first is that of the start.
@@ -41,6 +42,7 @@ class Checkpoint:
     seconds: float = 0.0
     memory_format: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
+    average: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
     best: dict[str, Any] = field(default_factory=dict)
     errors: list[float] = field(default_factory=list)

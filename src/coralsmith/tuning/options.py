@@ -33,7 +33,7 @@ class TuningOptions:
     epochs: int | None = None
     minutes: float = 10.0
     batch: int = 4
-    learning_rate: float = 0.003
+    learning_rate: float = 0.001
     seed: int = 0
     device: str = "auto"
     memory_format: Literal["auto"] | MemoryFormat = "auto"

@@ -13,6 +13,7 @@ import torch
 
 from coralsmith.errors import TrainingError
 from coralsmith.progress import Progress
+from coralsmith.tuning.averaging import Average
 from coralsmith.tuning.checkpoint import Checkpoint, load_checkpoint
 from coralsmith.tuning.options import MemoryFormat, TuningOptions
 
@@ -83,6 +84,7 @@ def train(
     called = time.monotonic()
     optimizer = torch.optim.Adam(_parameter_groups(model, task, options))
     peaks = [group["lr"] for group in optimizer.param_groups]
+    average = Average(model.parameters)
     state = load_checkpoint(checkpoint, task.key)
     if state is None:
         state = Checkpoint(task.key, memory_format=_fastest_format(model, task, options))
@@ -91,6 +93,7 @@ def train(
         state.unit = dict(task.unit)
     else:
         _restore(model.parameters, state.parameters or state.best)
+        average.restore(state.average or state.best)
         task.unit.update(state.unit)
         if state.optimizer:
             optimizer.load_state_dict(state.optimizer)
@@ -106,18 +109,20 @@ def train(
             group["lr"] = peak * _schedule(share)
         _step(model, task, optimizer, state)
         state.step += 1
+        average.update(state.step)
         progress.advance()
         if state.step % every == 0 or state.step == task.steps:
-            _check(model, task, state, progress)
+            _check(model, average, task, state, progress)
             state.seconds = time.monotonic() - began
             if checkpoint is not None:
-                state.parameters, state.optimizer = _copy(model.parameters), optimizer.state_dict()
+                state.parameters, state.average = _copy(model.parameters), _copy(average.values)
+                state.optimizer = optimizer.state_dict()
                 state.save(checkpoint)
             if len(state.errors) - 1 - state.errors.index(min(state.errors)) >= options.patience:
                 ended = "early"
                 break
     if ended == "time":
-        _check(model, task, state, progress)
+        _check(model, average, task, state, progress)
     _restore(model.parameters, state.best)
     return Course(state.step, state.errors, ended, state.memory_format)
 
@@ -156,10 +161,12 @@ def _step(model: Model, task: Task, optimizer: Any, state: Checkpoint) -> None:
     model.confine()
 
 
-def _check(model: Model, task: Task, state: Checkpoint, progress: Progress) -> None:
-    error = task.error(state.memory_format)  # type: ignore[arg-type]
-    if error < min(state.errors):
-        state.best = _copy(model.parameters)
+def _check(model: Model, average: Average, task: Task, state: Checkpoint, progress: Progress) -> None:
+    with average.in_place():
+        model.confine()
+        error = task.error(state.memory_format)  # type: ignore[arg-type]
+        if error < min(state.errors):
+            state.best = _copy(model.parameters)
     state.errors.append(error)
     progress.note(f"step {state.step}: held-back error {error:.3f}, at the start {state.errors[0]:.3f}")
 
