@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from coralsmith.detection.head import ScoreSpec
 from coralsmith.errors import DetectionHeadError, ImageDataError
 from coralsmith.graph import Array, Graph
 from coralsmith.graph.executor import Executor, real_outputs
@@ -140,3 +141,32 @@ def test_a_model_without_a_head_is_refused(model: Graph) -> None:
     labelled = scenes(8, 0)
     with pytest.raises(DetectionHeadError, match="needs a detection head"):
         tune_graph(model, None, photos(labelled), OPTIONS, SHORT, labelled=labelled)
+
+
+def test_a_softmax_head_with_a_background_is_trained_as_well(model: Graph) -> None:
+    import torch
+
+    from coralsmith.tuning.multibox import Multibox
+    from coralsmith.tuning.tune import tune_graph
+
+    head = replace(tiny_head(), labels=("thing",), score=ScoreSpec("softmax", background=0))
+
+    def of_one_class(labelled: LabelledInputs) -> LabelledInputs:
+        objects = [replace(one, columns=np.ones_like(one.columns)) for one in labelled.objects]
+        return replace(labelled, objects=objects, columns=(1,))
+
+    labelled, unseen = of_one_class(scenes(32, 0)), of_one_class(scenes(8, 1))
+    multibox = Multibox.of(model, head, (1,))
+
+    def loss(int8: Graph) -> float:
+        executor, total = Executor(int8), 0.0
+        for image, objects in zip(unseen.images, unseen.objects, strict=True):
+            executor.invoke((np.rint((image[None] + 1) * 127.5) - 128).astype(np.int8))
+            values = zip(("boxes", "scores"), real_outputs(executor), strict=True)
+            total += float(multibox.loss({name: torch.from_numpy(value) for name, value in values}, [objects]))
+        return total / len(unseen.images)
+
+    plain = quantize_graph(model, photos(labelled), OPTIONS)
+    tuning = replace(SHORT, epochs=8, patience=20, imitation=0.0)
+    tuned = tune_graph(model, head, photos(labelled), OPTIONS, tuning, labelled=labelled)
+    assert loss(tuned.graph) < 0.8 * loss(plain.graph)
