@@ -109,9 +109,9 @@ class TestConversions:
     def test_a_gate_that_is_not_passed_blocks_but_writes_the_model(
         self, tmp_path: Path, photos: Path, data: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from coralsmith import conversion_accuracy, gate
+        from coralsmith import conversion_accuracy, rungs
 
-        monkeypatch.setattr(conversion_accuracy, "LADDER", (gate.PLAIN,))
+        monkeypatch.setattr(conversion_accuracy, "LADDER", (rungs.PLAIN,))
         report = self.convert(tmp_path, photos, data, max_ap_drop=0.0, weights="per-tensor")
         assert report.accuracy is not None and report.accuracy.gate is not None
         if report.accuracy.gate.passed:
@@ -123,7 +123,7 @@ class TestConversions:
         self, tmp_path: Path, photos: Path, data: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         pytest.importorskip("torch", reason="the last rung needs the extra [torch]")
-        from coralsmith import conversion_accuracy, gate
+        from coralsmith import conversion_accuracy, gate, rungs
 
         def never_content(by: Any, measure: Any, _: float, *arguments: Any, **more: Any) -> gate.Climb:
             return gate.climb(by, measure, -1.0, *arguments, **more)
@@ -138,8 +138,8 @@ class TestConversions:
 
             return call
 
-        for quantize in (gate.quantize_graph, gate.auto_quantize):
-            monkeypatch.setattr(gate, quantize.__name__, counted(quantize))
+        for quantize in (rungs.quantize_graph, rungs.auto_quantize):
+            monkeypatch.setattr(rungs, quantize.__name__, counted(quantize))
         photos = write_photos(tmp_path / "many", 16)
         report = self.convert(tmp_path, photos, data, max_ap_drop=0.0, io="int8", tuning_epochs=1)
         assert report.accuracy is not None and report.accuracy.gate is not None

@@ -11,10 +11,11 @@ from coralsmith.evaluation.agreement import Classes
 from coralsmith.evaluation.dataset import Dataset
 from coralsmith.evaluation.ledger import Contender, Entry, draw_up, set_against
 from coralsmith.evaluation.looking import Seen
-from coralsmith.gate import LADDER, Climb, Rung, climb, distinct
+from coralsmith.gate import Climb, climb
 from coralsmith.graph import Graph
 from coralsmith.quantization.quantizer import Quantized
 from coralsmith.recipe import Recipe
+from coralsmith.rungs import LADDER, Rung, distinct
 from tests.evaluation.data_sets import annotated, detections
 
 IMAGES = [annotated([[0.1, 0.1, 0.4, 0.4]], [0], name=f"{i}.png") for i in range(10)]

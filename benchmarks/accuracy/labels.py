@@ -19,12 +19,12 @@ from benchmarks.accuracy.sources import Case, bccd
 from benchmarks.quantize.process import REPOSITORY
 from benchmarks.quantize.sources import INPUT, Sources
 from coralsmith.detection.images import ImageFolder
-from coralsmith.gate import CORRECTED, PLAIN, Task, fine_tune, tune
 from coralsmith.graph import Graph
 from coralsmith.model_input import NormalisedImages
 from coralsmith.progress import Progress
 from coralsmith.recipe import Recipe
 from coralsmith.report.terminal_progress import shown_progress
+from coralsmith.rungs import CORRECTED, PLAIN, Task, fine_tune, tune
 from coralsmith.training_set import TrainingSet
 
 HOLDS = (0.01, 0.05, 0.2)

@@ -20,13 +20,13 @@ from benchmarks.accuracy.sources import Case, cases
 from benchmarks.quantize.process import REPOSITORY
 from benchmarks.quantize.sources import INPUT, Sources
 from coralsmith.detection.images import ImageFolder
-from coralsmith.gate import LADDER, Rung, Task
 from coralsmith.graph import Graph
 from coralsmith.model_input import NormalisedImages
 from coralsmith.progress import Progress
 from coralsmith.quantization.quantizer import Quantized
 from coralsmith.recipe import Recipe
 from coralsmith.report.terminal_progress import shown_progress
+from coralsmith.rungs import LADDER, Rung, Task
 
 
 def main() -> None:

@@ -11,7 +11,6 @@ from coralsmith import __version__
 from coralsmith.detection.head import DetectionHead
 from coralsmith.detection.hints import HeadHints
 from coralsmith.findings import Finding
-from coralsmith.gate import PLAIN, Rung, Task, distinct, fine_tune
 from coralsmith.graph import Graph
 from coralsmith.graph.reader import parse_tflite
 from coralsmith.graph.writer import serialize_for_interpreter
@@ -21,6 +20,7 @@ from coralsmith.quantization.quantizer import Quantized
 from coralsmith.quantization.trial import Trial
 from coralsmith.recipe import Recipe
 from coralsmith.report.plain import to_json
+from coralsmith.rungs import PLAIN, Rung, Task, distinct, fine_tune
 from coralsmith.stages import StageCache, digest, file_digest
 
 

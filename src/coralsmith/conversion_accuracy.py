@@ -12,7 +12,7 @@ from coralsmith.detection.head import DetectionHead
 from coralsmith.errors import DetectionHeadError, DeviceError, UsageError
 from coralsmith.evaluation.ledger import Contender, Entry
 from coralsmith.findings import Finding
-from coralsmith.gate import LADDER, Climb, Rung, climb, distinct
+from coralsmith.gate import Climb, climb
 from coralsmith.graph import Graph
 from coralsmith.importers.imported import Imported
 from coralsmith.measured_model import ImportChoices, compiled_model, measured_graph
@@ -20,6 +20,7 @@ from coralsmith.progress import SILENT, Progress
 from coralsmith.quantization.quantizer import Quantized
 from coralsmith.recipe import Recipe
 from coralsmith.report.accuracy import AccuracyRecord
+from coralsmith.rungs import LADDER, Rung, distinct
 from coralsmith.source_detections import source_contender
 
 NOT_ON_DEVICE: Final = "edgetpu-not-measured"

@@ -35,7 +35,6 @@ from coralsmith.detection.postprocess_op import (
 from coralsmith.detection.preprocess import resize_image
 from coralsmith.errors import DetectionHeadError, UsageError
 from coralsmith.findings import Finding, has_errors
-from coralsmith.gate import CORRECTED, PLAIN, TUNED, Rung, Task
 from coralsmith.graph import Array, Graph
 from coralsmith.graph.reader import parse_tflite
 from coralsmith.graph.writer import serialize
@@ -53,6 +52,7 @@ from coralsmith.quantization.explanation import Explanation, explain
 from coralsmith.quantization.fidelity import Fidelity, measure_fidelity
 from coralsmith.quantization.quantizer import Quantized
 from coralsmith.repair.driver import RepairResult, repair
+from coralsmith.rungs import CORRECTED, PLAIN, TUNED, Rung, Task
 from coralsmith.stages import Stopwatch
 
 TRAINING_STATE: Final = "tuning.pt"
