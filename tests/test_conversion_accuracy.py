@@ -119,8 +119,9 @@ class TestConversions:
         assert report.verdict.status == "blocked" and "outside the accuracy limit" in report.verdict.title
         assert (tmp_path / "out" / "tiny_int8.tflite").exists()
 
+    @pytest.mark.parametrize("resume", [True, False])
     def test_training_begins_with_what_the_cheaper_rungs_gave(
-        self, tmp_path: Path, photos: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, photos: Path, data: Path, monkeypatch: pytest.MonkeyPatch, resume: bool
     ) -> None:
         pytest.importorskip("torch", reason="the last rung needs the extra [torch]")
         from coralsmith import conversion_accuracy, gate, rungs
@@ -141,7 +142,7 @@ class TestConversions:
         for quantize in (rungs.quantize_graph, rungs.auto_quantize):
             monkeypatch.setattr(rungs, quantize.__name__, counted(quantize))
         photos = write_photos(tmp_path / "many", 16)
-        report = self.convert(tmp_path, photos, data, max_ap_drop=0.0, io="int8", tuning_epochs=1)
+        report = self.convert(tmp_path, photos, data, max_ap_drop=0.0, tuning_epochs=1, resume=resume)
         assert report.accuracy is not None and report.accuracy.gate is not None
         assert [rung.name for rung in report.accuracy.gate.rungs] == ["plain", "corrected", "tuned"]
         assert all(rung.ap is not None for rung in report.accuracy.gate.rungs)

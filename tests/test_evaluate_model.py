@@ -193,6 +193,19 @@ def test_a_compiled_model_is_measured_on_the_edge_tpu(
         evaluate(compiled, data, against=int8, resamples=FEW)
 
 
+def test_of_a_compiled_model_with_raw_heads_the_compiler_s_own_bytes_are_run(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, head = append_score_activation(tiny_detector(), tiny_head())
+    compiled = tmp_path / "tiny_edgetpu.tflite"
+    write_tflite(compiled_form(quantized()), compiled)
+    compiled.write_bytes(compiled.read_bytes() + b"as the compiler wrote it")
+    head.save(tmp_path / "head.json")
+    device = StandInEdgeTpu(quantized(), monkeypatch)
+    evaluate(compiled, data, resamples=FEW)
+    assert set(device.contents) == {compiled.read_bytes()}
+
+
 def test_something_to_measure_on_is_needed(model: Path, data: Path) -> None:
     with pytest.raises(UsageError, match="Either a data set or a folder"):
         evaluate(model)

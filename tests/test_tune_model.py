@@ -125,3 +125,29 @@ def test_classes_that_the_model_does_not_know_are_named_before_the_work(
 def test_a_split_without_a_data_set_is_named(model: Path, photos: Path) -> None:
     with pytest.raises(UsageError, match="no data set that 'train' could be a split of"):
         coralsmith.tune(model, photos, split="train")
+
+
+def test_a_source_that_is_quantized_already_cannot_be_trained(model: Path, photos: Path, tmp_path: Path) -> None:
+    coralsmith.convert(model, photos, tmp_path / "out", compiler="none")
+    with pytest.raises(UsageError, match="quantized already: there is no float model to train"):
+        coralsmith.tune(tmp_path / "out" / "tiny_int8.tflite", photos, tmp_path / "again")
+
+
+def test_another_head_is_another_training_but_another_compiler_is_not(
+    model: Path, photos: Path, tmp_path: Path
+) -> None:
+    data, out = labelled(tmp_path / "data"), tmp_path / "out"
+
+    def was_resumed(**more: Any) -> bool:
+        report = coralsmith.tune(model, photos, out, dataset=data, **QUICK, **more)
+        return bool(next(stage for stage in report.stages if stage.name.startswith("Quantize")).resumed)
+
+    assert not was_resumed()
+    assert was_resumed(explain=True, max_ap_drop=None)
+    head = tmp_path / "head.json"
+    document = json.loads((out / "head.json").read_text())
+    document["outputs"] = {"boxes": "boxes", "scores": "scores"}
+    document["scores"] = {"activation": "sigmoid", "background": None}
+    document["labels"].reverse()
+    head.write_text(json.dumps(document))
+    assert not was_resumed(head=head)

@@ -53,11 +53,11 @@ def contenders(case: Case, labelled: Path, progress: Progress) -> Iterator[tuple
     yield "int8, auto", starts[1].graph, None
     for hold in HOLDS:
         begin = perf_counter()
-        tuned = tune(replace(task, recipe=Recipe(tuning_imitation=hold)), starts)
+        tuned = tune(replace(task, recipe=Recipe(tuning_imitation=hold, tuning_minutes=0)), starts)
         yield f"int8, labels, held by {hold:g}", tuned.graph, perf_counter() - begin
     for hold in HOLDS:
         begin = perf_counter()
-        graph, _ = fine_tune(replace(task, recipe=Recipe(tuning_imitation=hold)))
+        graph, _ = fine_tune(replace(task, recipe=Recipe(tuning_imitation=hold, tuning_minutes=0)))
         yield f"float, labels, held by {hold:g}", graph, perf_counter() - begin
         yield "  int8 of it, auto", CORRECTED.quantize(replace(task, graph=graph), ()).graph, None
 

@@ -37,7 +37,7 @@ def measure(case: Case, contenders: Iterable[tuple[str, Graph, float | None]]) -
 
     Args:
         case: The detector and its images.
-        contenders: Name, int8 form and seconds that it took, where they are known.
+        contenders: Name, graph and seconds that it took, where they are known.
     """
     reference = look(Detector(case.graph, case.head).detect, case.dataset.images)
     truth = score(reference, case.dataset, case.head.labels, case.head.category_ids)

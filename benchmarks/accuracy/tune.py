@@ -49,7 +49,7 @@ def main() -> None:
 def rungs(case: Case, seed: int, progress: Progress) -> Iterator[tuple[str, Graph, float | None]]:
     """The int8 form of each rung, and how long it took; a rung's own start is part of its time."""
     inputs = NormalisedImages(ImageFolder(case.calibration, INPUT.size), INPUT)
-    recipe = Recipe(weights=case.weights, seed=seed)
+    recipe = Recipe(weights=case.weights, seed=seed, tuning_minutes=0)
     task = Task(case.graph, case.head, inputs, recipe, progress)
     results: dict[str, tuple[Quantized, float]] = {}
 

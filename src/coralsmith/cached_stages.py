@@ -19,8 +19,8 @@ from coralsmith.quantization.options import QuantizationOptions
 from coralsmith.quantization.quantizer import Quantized
 from coralsmith.quantization.trial import Trial
 from coralsmith.recipe import Recipe
-from coralsmith.report.plain import to_json
-from coralsmith.rungs import PLAIN, Rung, Task, distinct, fine_tune
+from coralsmith.report.plain import to_document, to_json
+from coralsmith.rungs import Rung, Task, distinct, fine_tune
 from coralsmith.stages import StageCache, digest, file_digest
 
 
@@ -47,15 +47,22 @@ def import_key(source_sha256: str, sample_images: list[Path], recipe: Recipe) ->
     return digest(__version__, source_sha256, [file_digest(path) for path in sample_images], *choices)
 
 
-def quantization_key(task: Task, way: str) -> str:
-    """What a quantization or a training depends on: the model, the images, the choices that this way looks at."""
+def quantization_key(task: Task) -> str:
+    """What post-training quantization depends on: the model, the images, and the choices that it looks at."""
     images = task.inputs.images
     hashes = [file_digest(path) for path in images.paths]
     content = serialize_for_interpreter(task.graph)[0]
-    by_recipe = {"quantization": task.recipe.quantization, **asdict(task.options)}
-    choices = by_recipe if way == PLAIN.name else task.recipe.model_dump()
+    choices = task.recipe.quantization, asdict(task.options)
+    return digest(__version__, content, hashes, images.size, asdict(task.inputs.spec), choices)
+
+
+def training_key(task: Task) -> str:
+    """What a training depends on: all that post-training quantization does, the head, the labels, more choices."""
+    chosen = task.recipe.model_dump()
+    choices = {name: value for name, value in chosen.items() if name.startswith("tuning_") or name == "seed"}
+    head = None if task.head is None else to_document(task.head.to_json())
     labels = None if task.training is None else task.training.digest()
-    return digest(__version__, way, content, hashes, images.size, asdict(task.inputs.spec), choices, labels)
+    return digest(quantization_key(task), choices, head, labels)
 
 
 def cached_import(cache: StageCache, key: str, compute: Callable[[], Imported]) -> tuple[Imported, bool]:
@@ -85,8 +92,7 @@ def cached_fine_tuning(cache: StageCache, task: Task) -> tuple[Graph, list[Findi
     """The float graph trained with labels, what is to be said of it, and whether it came from the cache."""
     from pydantic import TypeAdapter
 
-    stage = "fine_tune"
-    key = quantization_key(task, stage)
+    stage, key = "fine_tune", training_key(task)
     files = cache.load(stage, key)
     if files is not None:
         findings = TypeAdapter(list[Finding]).validate_json(files["findings.json"])
@@ -97,13 +103,23 @@ def cached_fine_tuning(cache: StageCache, task: Task) -> tuple[Graph, list[Findi
     return graph, findings, False
 
 
-def cached_quantization(cache: StageCache, task: Task, rung: Rung) -> tuple[Quantized, bool]:
-    """The model quantized in one way, and whether it came from the cache."""
+def cached_quantization(
+    cache: StageCache, task: Task, rung: Rung, earlier: Callable[[Rung], Quantized]
+) -> tuple[Quantized, bool]:
+    """The model quantized in one way, and whether it came from the cache.
+
+    Args:
+        cache: Of this output folder.
+        task: What is to be quantized.
+        rung: In which way.
+        earlier: Gives the results that this way starts from.
+    """
     from pydantic import TypeAdapter
 
     from coralsmith.quantization.ranges import Range
 
-    stage, key = f"quantize_{rung.name}", quantization_key(task, rung.name)
+    stage = f"quantize_{rung.name}"
+    key = training_key(task) if rung.starts else quantization_key(task)
     files = cache.load(stage, key)
     if files is not None:
         record = TypeAdapter(_QuantizationRecord).validate_json(files["quantization.json"])
@@ -112,8 +128,7 @@ def cached_quantization(cache: StageCache, task: Task, rung: Rung) -> tuple[Quan
         source = parse_tflite(files["source.tflite"], "the cached float model")
         found = Quantized(graph, source, record.images, ranges, record.findings, record.options, record.trials)
         return found, True
-    starts = [cached_quantization(cache, task, start)[0] for start in distinct(rung.starts, task.recipe)]
-    quantized = rung.quantize(task, starts)
+    quantized = rung.quantize(task, [earlier(start) for start in distinct(rung.starts, task.recipe)])
     bounds = {name: (span.low, span.high) for name, span in quantized.ranges.items()}
     record = _QuantizationRecord(quantized.images, bounds, quantized.findings, quantized.options, quantized.trials)
     content = {

@@ -9,7 +9,7 @@ from typing import Final
 
 from coralsmith.accuracy_meter import AccuracyMeter, LabelledImages
 from coralsmith.detection.head import DetectionHead
-from coralsmith.errors import DetectionHeadError, DeviceError, UsageError
+from coralsmith.errors import CoralsmithError, DetectionHeadError, UsageError
 from coralsmith.evaluation.ledger import Contender, Entry
 from coralsmith.findings import Finding
 from coralsmith.gate import Climb, climb
@@ -21,6 +21,8 @@ from coralsmith.quantization.quantizer import Quantized
 from coralsmith.recipe import Recipe
 from coralsmith.report.accuracy import AccuracyRecord
 from coralsmith.rungs import LADDER, Rung, distinct
+from coralsmith.runtime.edgetpu_library import reason_for_doubt
+from coralsmith.runtime.machine import ThisMachine
 from coralsmith.source_detections import source_contender
 
 NOT_ON_DEVICE: Final = "edgetpu-not-measured"
@@ -156,18 +158,13 @@ class ConversionAccuracy:
             head: Of the model.
         """
         assert self._meter is not None and self.record is not None, "the int8 model was measured"
+        doubt = reason_for_doubt(ThisMachine())
+        if doubt:
+            return [_not_on_device(doubt, file)]
         try:
             row = self._meter.further_row(compiled_model(file, head))
-        except DeviceError as error:
-            return [
-                Finding(
-                    NOT_ON_DEVICE,
-                    "info",
-                    f"The ledger ends with int8 on the CPU. {error.message}",
-                    fix=f"`coralsmith evaluate {file.name} --dataset DIR` measures it where an Edge TPU is.",
-                    evidence="measured",
-                )
-            ]
+        except CoralsmithError as error:  # the conversion is done: nothing that happens here may undo it
+            return [_not_on_device(error.message, file)]
         self.record = replace(self.record, ledger=(*self.record.ledger, row))
         return []
 
@@ -177,3 +174,13 @@ class ConversionAccuracy:
             other = None if reference is None else measured_graph(reference, head, f"{self._name}_float.tflite")
             self._meter = AccuracyMeter(self._labelled, other, seed=self._recipe.seed, progress=self._progress)
         return self._meter.measure(measured_graph(final, head, f"{self._name}_int8.tflite"))
+
+
+def _not_on_device(reason: str, file: Path) -> Finding:
+    return Finding(
+        NOT_ON_DEVICE,
+        "info",
+        f"The ledger ends with int8 on the CPU. {reason}",
+        fix=f"`coralsmith evaluate {file.name} --dataset DIR` measures it where an Edge TPU is.",
+        evidence="measured",
+    )

@@ -66,7 +66,7 @@ def evaluate(
     All models are decoded as the first one is delivered: by its detection operator's limits, or its head's.
 
     Args:
-        model: A model in any source format, float or int8.
+        model: A model in any source format, float or int8; or compiled, where an Edge TPU is.
         dataset: COCO, Pascal VOC or YOLO data; see `load_dataset`.
         images: Folder of images without labels, instead of a data set: agreement alone is measured.
         split: Name of a split; by default "test", else "val", else everything; never the training split.

@@ -201,4 +201,6 @@ def detector_like(model: MeasuredModel, decoding: Decoding, threads: int = 2) ->
         return Detector(model.compiled or model.graph, model.head, threads=threads)
     limits = NmsSpec(decoding.iou, decoding.score, decoding.max_detections)
     head = replace(model.head, nms=limits)
-    return Detector(model.raw, head, threads=threads, per_class=decoding.suppression == "within classes")
+    own = model.compiled if model.graph is model.raw else None
+    within_classes = decoding.suppression == "within classes"
+    return Detector(own or model.raw, head, threads=threads, per_class=within_classes)

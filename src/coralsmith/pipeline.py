@@ -86,6 +86,7 @@ class Conversion:
         self.head: DetectionHead | None = None
         self.images: ImageFolder | None = None
         self.quantized: Quantized | None = None
+        self._results: dict[str, tuple[Quantized, bool]] = {}
         self.fidelity: Fidelity | None = None
         self.explanation: Explanation | None = None
         self.attribution: Attribution | None = None
@@ -161,6 +162,11 @@ class Conversion:
         self.imported, resumed = cached_import(self.folder.cache, key, compute)
         self._note(resumed)
         self.findings += self.imported.findings
+        if self.job.tune and self.imported.is_quantized:
+            raise UsageError(
+                "The source is quantized already: there is no float model to train, or to follow.",
+                hint="Give the float model that it was made from.",
+            )
         if not self.paths and not self.imported.is_quantized:
             raise UsageError(
                 "A float model needs images to be quantized with.",
@@ -233,22 +239,30 @@ class Conversion:
         if self.float_graph is None:
             self.final = self.repaired.graph
             return
-        task = self._task()
-
-        def by(rung: Rung) -> Quantized:
-            result, resumed = cached_quantization(self.folder.cache, task, rung)
-            self._note(resumed)
-            return result
-
         if self.job.tune or self.recipe.max_ap_drop is None or self.head is None:
-            self.quantized = by(_RUNGS[self.job.tune])
+            self.quantized = self._by(_RUNGS[self.job.tune])
         else:
-            self.quantized, findings = self.accuracy.quantize(by, self._finished, self.float_graph, self.head)
+            self.quantized, findings = self.accuracy.quantize(
+                self._by, self._finished, self.float_graph, self.head
+            )
             self.findings += findings
         self.findings += self.quantized.findings
         if self.head is not None:
             require_probabilities(self.head, self.quantized.ranges[self.head.scores])
         self.final = self._finished(self.quantized)
+
+    def _by(self, rung: Rung) -> Quantized:
+        result, resumed = self._result_of(rung)
+        self._note(resumed)
+        return result
+
+    def _result_of(self, rung: Rung) -> tuple[Quantized, bool]:
+        """What one way to quantize gives, computed once, and whether it came from an earlier run."""
+        if rung.name not in self._results:
+            self._results[rung.name] = cached_quantization(
+                self.folder.cache, self._task(), rung, lambda start: self._result_of(start)[0]
+            )
+        return self._results[rung.name]
 
     def _task(self) -> Task:
         graph, images = self.float_graph, self.images
@@ -259,12 +273,16 @@ class Conversion:
 
     def _finished(self, quantized: Quantized) -> Graph:
         """The int8 graph as it is delivered: its outer types as asked, or the detection operator at its end."""
-        final = quantized.graph.copy()
-        set_input_type(final, self.recipe.io)
+        final = self._with_asked_input(quantized)
         if self.head is not None and self._wants_operator():
             return attach_postprocess_op(final, self.head)
         set_output_type(final, self.recipe.io)
         return final
+
+    def _with_asked_input(self, quantized: Quantized) -> Graph:
+        graph = quantized.graph.copy()
+        set_input_type(graph, self.recipe.io)
+        return graph
 
     def _check(self) -> None:
         written = parse_tflite(serialize(self.final))  # what the compiler will read, not what was read
@@ -280,7 +298,8 @@ class Conversion:
             self.explanation = explain(source, self.final, self.head, pairs, self.fidelity)
         if self.head is not None and self.quantized is not None and self._wants_operator():
             probes = list(self._resized(VERIFICATION_IMAGES))
-            self.findings += check_operator(self.quantized.graph, self.final, self.head, probes)
+            raw = self._with_asked_input(self.quantized)
+            self.findings += check_operator(raw, self.final, self.head, probes)
         if self.head is not None and self.paths:
             chosen = sample(self.paths, AGREEMENT_IMAGES, self.recipe.seed)
             self.comparison = compare_detections(

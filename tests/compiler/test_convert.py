@@ -15,12 +15,14 @@ from pathlib import Path
 import pytest
 
 import coralsmith
+from coralsmith import conversion_accuracy
 from coralsmith.cli import main
 from coralsmith.compiler.proof import prove_origin
 from coralsmith.edgetpu.statuses import MAPPED
 from coralsmith.errors import CompilerError
 from coralsmith.graph.reader import read_tflite
 from coralsmith.graph.writer import serialize_for_interpreter
+from coralsmith.report.document import ConversionReport
 from coralsmith.report.plain import to_document
 from coralsmith.runtime.detector import Detector
 from tests.compiler.breaking_stand_in import package_of, with_packages
@@ -99,29 +101,47 @@ def test_convert_compiles_where_it_is_told(detector, maps_the_detector, stand_in
     assert len(list((stand_in.parent / "state").glob("run-*"))) == 2
 
 
-@pytest.mark.parametrize("is_plugged_in", [True, False])
-def test_the_ledger_ends_with_the_compiled_model_where_an_edge_tpu_is(
-    detector, maps_the_detector, stand_in, tmp_path, monkeypatch, is_plugged_in
-):
-    maps_the_detector("counted_success")
-    model, _, int8 = detector
-    data = write_found(tmp_path / "data", Detector(tiny_detector(), tiny_head()))
-    device = StandInEdgeTpu(read_tflite(int8), monkeypatch)
-    device.is_plugged_in = is_plugged_in
-    others = write_photos(tmp_path / "others", 9)  # six of them are those of the data set
-    report = coralsmith.convert(model, others, tmp_path / "out", compiler=str(stand_in), dataset=data)
-    forms = [row.form for row in report.accuracy.ledger]
-    missing = [finding for finding in report.findings if finding.rule == "edgetpu-not-measured"]
-    if not is_plugged_in:
-        assert forms == ["float", "int8"]
-        assert "the stand-in is unplugged" in missing[0].reason and "coralsmith evaluate" in missing[0].fix
-        return
-    assert forms == ["float", "int8", "edgetpu"] and not missing
-    assert report.accuracy.ledger[2].name.endswith("tiny_int8_edgetpu.tflite")
-    assert report.accuracy.ledger[2].agreement == pytest.approx(report.accuracy.ledger[1].agreement, abs=0.2)
-    written = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert [row["form"] for row in written["accuracy"]["ledger"]] == forms
-    assert "Edge TPU" in (tmp_path / "out" / "report.html").read_text()
+class TestTheCompiledModelInTheLedger:
+    """With a stand-in for the Edge TPU, which computes what the int8 model of the same conversion computes."""
+
+    @pytest.fixture
+    def convert(
+        self, detector, maps_the_detector, stand_in, tmp_path, monkeypatch
+    ) -> Callable[..., ConversionReport]:
+        maps_the_detector("counted_success")
+        model, _, _ = detector
+        data = write_found(tmp_path / "data", Detector(tiny_detector(), tiny_head()))
+        others = write_photos(tmp_path / "others", 9)  # six of them are those of the data set
+
+        def run(*, doubt: str = "", is_plugged_in: bool = True) -> ConversionReport:
+            coralsmith.convert(model, others, tmp_path / "out", compiler="none", dataset=data)
+            device = StandInEdgeTpu(read_tflite(tmp_path / "out" / "tiny_int8.tflite"), monkeypatch)
+            device.is_plugged_in = is_plugged_in
+            monkeypatch.setattr(conversion_accuracy, "reason_for_doubt", lambda _: doubt)
+            return coralsmith.convert(model, others, tmp_path / "out", compiler=str(stand_in), dataset=data)
+
+        return run
+
+    def test_it_is_the_last_line_where_an_edge_tpu_is(self, convert, tmp_path):
+        report = convert()
+        assert [row.form for row in report.accuracy.ledger] == ["float", "int8", "edgetpu"]
+        _, int8, compiled = report.accuracy.ledger
+        assert compiled.name.endswith("tiny_int8_edgetpu.tflite")
+        assert (compiled.ap, compiled.drop, compiled.agreement) == (int8.ap, int8.drop, int8.agreement)
+        written = json.loads((tmp_path / "out" / "report.json").read_text())
+        assert [row["form"] for row in written["accuracy"]["ledger"]] == ["float", "int8", "edgetpu"]
+        assert "Measure accuracy on the Edge TPU" in {stage.name for stage in report.stages}
+
+    @pytest.mark.parametrize(
+        ("how", "reason"),
+        [({"is_plugged_in": False}, "the stand-in is unplugged"), ({"doubt": "It may crash."}, "It may crash.")],
+    )
+    def test_where_it_cannot_be_measured_that_is_said_and_the_conversion_is_whole(self, convert, how, reason):
+        report = convert(**how)
+        assert [row.form for row in report.accuracy.ledger] == ["float", "int8"]
+        (finding,) = (finding for finding in report.findings if finding.rule == "edgetpu-not-measured")
+        assert reason in finding.reason and "coralsmith evaluate" in finding.fix
+        assert report.verdict.status == "compiled"
 
 
 @pytest.mark.slow

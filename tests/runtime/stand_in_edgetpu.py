@@ -31,6 +31,7 @@ class StandInEdgeTpu:
 
     def __init__(self, source: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
         self.opened: list[str] = []
+        self.contents: list[bytes] = []
         self.is_plugged_in = True
         self._content, _ = serialize_for_interpreter(source)
         monkeypatch.setattr(engine, "open_edgetpu", self._open)
@@ -45,6 +46,7 @@ class StandInEdgeTpu:
     def _load(self, content: bytes, *, threads: int, delegate: object = None) -> Any:
         if delegate is None:
             return load_interpreter(content, threads=threads)
+        self.contents.append(content)
         return _Interpreter(load_interpreter(self._content, threads=threads), self)
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from coralsmith.errors import MachineError
-from coralsmith.runtime.edgetpu_library import find_library, judge_pair, known_pairs
+from coralsmith.runtime.edgetpu_library import find_library, judge_pair, known_pairs, reason_for_doubt
 from coralsmith.runtime.machine import ThisMachine
 from tests.runtime.recorded_machine import GOOGLE, LIBRARY, RecordedMachine, debian_package
 
@@ -62,6 +62,32 @@ def test_pairs(library, interpreter, version, state):
     found, evidence = judge_pair(library, interpreter, version)
     assert found == state
     assert bool(evidence) == (state != "unknown")
+
+
+@pytest.mark.parametrize(
+    ("version", "interpreter", "doubt"),
+    [
+        ("16.0tf2.19.1-1", "2.2.0", ""),
+        ("16.0", "2.2.0", "are known to crash"),
+        ("17.0-1", "2.2.0", "may crash: nobody is known to have tried them"),
+    ],
+)
+def test_only_a_pair_that_is_known_to_work_is_run_without_being_asked_for(version, interpreter, doubt):
+    machine = RecordedMachine(
+        debian_package("libedgetpu1-std", version),
+        distributions={"ai-edge-litert": interpreter},
+        libraries={LIBRARY: GOOGLE},
+    )
+    found = reason_for_doubt(machine)
+    assert doubt in found and bool(found) == bool(doubt)
+
+
+def test_what_is_not_installed_is_told():
+    assert reason_for_doubt(RecordedMachine()) == "libedgetpu is not installed."
+    machine = RecordedMachine(
+        debian_package("libedgetpu1-std", "16.0"), distributions={}, libraries={LIBRARY: GOOGLE}
+    )
+    assert reason_for_doubt(machine) == "ai-edge-litert is not installed."
 
 
 def test_every_pair_says_who_says_so():

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from coralsmith.graph import Graph
 from coralsmith.graph.executor import Executor
+from coralsmith.graph.writer import serialize
+from coralsmith.progress import SILENT, Progress
 from coralsmith.repair.driver import repair
 from tests.tiny_detector import tiny_detector, tiny_head
 from tests.tuning.test_labels import OPTIONS, SHORT, loss_and_distance, photos, scenes
+from tests.tuning.test_tune import Interrupted, StopAt
 
 pytestmark = pytest.mark.slow
 
@@ -69,6 +73,27 @@ def test_it_finds_labelled_objects_better_and_what_it_was_holds_it(model: Graph)
         assert finding.reason.startswith("The float model was trained for")
     assert results[0.0][0] < 0.7 * before and results[0.01][0] < 0.95 * before
     assert results[0.01][1] < 0.3 * results[0.0][1]
+
+
+def test_a_stopped_training_goes_on_to_the_same_bytes_and_the_given_graph_stays(
+    model: Graph, tmp_path: Path
+) -> None:
+    from coralsmith.tuning.fine_tune import fine_tune_graph
+
+    labelled, before, file = scenes(16, 0), serialize(model), tmp_path / "tuning.pt"
+
+    def trained(progress: Progress = SILENT, checkpoint: Path | None = None) -> bytes:
+        result = fine_tune_graph(
+            model, tiny_head(), photos(labelled), labelled, OPTIONS, SHORT, progress, checkpoint=checkpoint
+        )
+        return serialize(result.graph)
+
+    whole = trained()
+    with pytest.raises(Interrupted):
+        trained(StopAt(3), file)
+    assert file.is_file()
+    assert trained(checkpoint=file) == whole != before
+    assert serialize(model) == before
 
 
 def test_training_that_only_harms_is_thrown_away(model: Graph) -> None:

@@ -99,6 +99,20 @@ def judge_pair(
     return "unknown", ""
 
 
+def reason_for_doubt(machine: Machine, interpreter: str = "ai-edge-litert") -> str:
+    """Why a compiled model is not run without being asked for; empty where the installed pair is known to work.
+
+    A library and an interpreter that do not fit crash the process at the first inference.
+    """
+    library, version = find_library(machine), machine.distribution(interpreter)
+    if library is None or version is None:
+        return "libedgetpu is not installed." if library is None else f"{interpreter} is not installed."
+    state, _ = judge_pair(library.version, interpreter, version)
+    both = f"libedgetpu {library.version or 'of unknown origin'} with {interpreter} {version}"
+    told = {"ok": "", "fail": "are known to crash.", "unknown": "may crash: nobody is known to have tried them."}
+    return told[state] and f"{both} {told[state]}"
+
+
 def find_library(machine: Machine) -> Library | None:
     """The libedgetpu that a program on this machine would load."""
     places = (f"{folder}/{LIBRARIES[machine.system]}" for folder in _FOLDERS.get(machine.system, ()))

@@ -13,7 +13,7 @@ from typing import Any, Final
 import torch
 
 MOST_INERTIA: Final = 0.95
-"""Share of the mean that one step leaves as it is: it tells of the last 20 steps. At the beginning it is less."""
+"""Share of the mean that a step leaves as it is. The mean tells of the last tenth of all steps, of 20 at most."""
 
 
 class Average:

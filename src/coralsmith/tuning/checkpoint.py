@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import pickle
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -12,6 +13,8 @@ from typing import Any
 
 import torch
 
+from coralsmith import __version__
+from coralsmith.detection.head import DetectionHead
 from coralsmith.errors import OutputError
 from coralsmith.graph import Array, Graph
 from coralsmith.graph.writer import serialize_for_interpreter, write_atomically
@@ -79,11 +82,14 @@ def training_key(
     graphs: Iterable[Graph],
     images: list[Array],
     labelled: LabelledInputs | None,
+    head: DetectionHead | None,
     options: QuantizationOptions,
     tuning: TuningOptions,
 ) -> str:
-    """Hash of all that a training depends on: graphs, images, labels, choices, and torch itself."""
-    hasher = hashlib.sha256()
+    """Hash of all that a training depends on: graphs, images, labels, head, choices, this program and torch."""
+    hasher = hashlib.sha256(repr((__version__, torch.__version__)).encode())
+    if head is not None:
+        hasher.update(json.dumps(head.to_json(), default=str).encode())
     for model in graphs:
         hasher.update(serialize_for_interpreter(model)[0])
     for image in images:
@@ -93,5 +99,5 @@ def training_key(
         for one in labelled.objects:
             hasher.update(one.boxes.tobytes() + one.columns.tobytes() + one.ignored.tobytes())
         hasher.update(repr(labelled.columns).encode())
-    hasher.update(repr((asdict(options), asdict(tuning), torch.__version__)).encode())
+    hasher.update(repr((asdict(options), asdict(tuning))).encode())
     return hasher.hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from coralsmith.detection.head import DetectionHead
@@ -20,7 +20,7 @@ from coralsmith.tuning.imitation import Imitation
 from coralsmith.tuning.machine import settled_arithmetic, usable_device
 from coralsmith.tuning.multibox import Multibox
 from coralsmith.tuning.network import FloatNetwork
-from coralsmith.tuning.objective import Objective
+from coralsmith.tuning.objective import LABELS, Objective
 from coralsmith.tuning.objects import LabelledInputs
 from coralsmith.tuning.options import TuningOptions
 from coralsmith.tuning.teaching import Lessons, teach
@@ -73,8 +73,8 @@ def fine_tune_graph(
         TrainingError: The loss is not finite.
         MachineError: The device is not there.
     """
-    options = replace(options or QuantizationOptions(), input_type="int8")
-    tuning = tuning or TuningOptions()
+    options, tuning = options or QuantizationOptions(), tuning or TuningOptions()
+    plain = QuantizationOptions(options.weights, input_type="int8", pixels=options.pixels)
     images = list(inputs)
     device = usable_device(tuning.device)
     with settled_arithmetic(tuning.threads):
@@ -82,10 +82,11 @@ def fine_tune_graph(
         multibox = Multibox.of(graph, head, labelled.columns)
         objective = Objective(Imitation.of(graph, head), multibox, tuning.imitation)
         lessons = Lessons(FloatNetwork(graph, device), data, objective, options.pixels, tuning)
-        int8 = quantize_graph(graph, images, options, progress, tuning.threads)
-        objective.imitation.calibrate(lessons.parts(trainable(int8, options, device)))
+        int8 = quantize_graph(graph, images, plain, progress, tuning.threads)
         network = TrainableFloatNetwork(graph, data.held_back[: lessons.batch], device)
-        key = training_key([graph], images, labelled, options, tuning)
+        as_int8 = lessons.parts(trainable(int8, plain, device))
+        objective.imitation.calibrate({**as_int8, LABELS: lessons.parts(network)[LABELS]})
+        key = training_key([graph], images, labelled, head, options, tuning)
         title = "Tune: train the float model to find the labelled objects"
         course = teach(network, lessons, key, title, progress, checkpoint)
     is_better = min(course.errors) < course.errors[0]

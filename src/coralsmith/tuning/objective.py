@@ -15,7 +15,7 @@ LABELS: Final = "labels"
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """The loss of a step and the error on the held-back images; both are 1 where the training begins.
+    """The loss of a step and the error on the held-back images; the error is 1 where the training begins.
 
     Attributes:
         imitation: The distance from the float model.

@@ -88,7 +88,7 @@ def tune_graph(
         objective.imitation.calibrate(lessons.parts(network))
         aim = "follow the float model" if labelled is None else "find the labelled objects"
         title = f"Tune: train the int8 model to {aim}"
-        key = training_key((start.source, start.graph), images, labelled, options, tuning)
+        key = training_key((start.source, start.graph), images, labelled, head, options, tuning)
         course = teach(network, lessons, key, title, progress, checkpoint)
         tuned = network.to_graph() if min(course.errors) < course.errors[0] else start.graph.copy()
     set_input_type(tuned, options.input_type)
