@@ -81,10 +81,11 @@ def test_a_stopped_training_goes_on_to_the_same_bytes_and_the_given_graph_stays(
     from coralsmith.tuning.fine_tune import fine_tune_graph
 
     labelled, before, file = scenes(16, 0), serialize(model), tmp_path / "tuning.pt"
+    longer = replace(SHORT, epochs=8)
 
     def trained(progress: Progress = SILENT, checkpoint: Path | None = None) -> bytes:
         result = fine_tune_graph(
-            model, tiny_head(), photos(labelled), labelled, OPTIONS, SHORT, progress, checkpoint=checkpoint
+            model, tiny_head(), photos(labelled), labelled, OPTIONS, longer, progress, checkpoint=checkpoint
         )
         return serialize(result.graph)
 

@@ -119,7 +119,7 @@ def test_held_back_images_show_objects_where_most_images_show_none() -> None:
     from coralsmith.tuning.data import split_labelled
 
     labelled = scenes(40, 0)
-    objects = [*labelled.objects[:6], *[Objects.none()] * 34]
+    objects = [*labelled.objects[:6], *[Objects.none()] * 34]  # of which a quarter would be ten
     data = split_labelled(replace(labelled, objects=objects), 0, "cpu")
     assert [len(one.boxes) for one in data.held_back_objects] == [1, 1, 1]
     assert len(data.training) == len(data.training_objects) == 37

@@ -7,7 +7,7 @@ from typing import Literal
 from coralsmith.findings import Finding
 from coralsmith.tuning.objects import LabelledInputs
 from coralsmith.tuning.options import TuningOptions
-from coralsmith.tuning.training import Course
+from coralsmith.tuning.training import LEAST_GAIN, Course
 
 
 def course_findings(
@@ -31,16 +31,15 @@ def course_findings(
     )
     before = "after post-training quantization" if form == "int8" else "before"
     kept = "post-training quantized model" if form == "int8" else "float model as it was"
-    least = min(course.errors) / course.errors[0]
     found = [
         Finding(
-            "tuned" if least < 1 else "tuning-gained-nothing",
-            "info" if least < 1 else "warning",
+            "tuned" if course.has_gained else "tuning-gained-nothing",
+            "info" if course.has_gained else "warning",
             f"The {form} model was trained for {course.steps} steps ({course.memory_format} memory) to {aim}; the "
             f"{error} on held-back images is given as a share of that {before}.",
-            fix="" if least < 1 else f"The {kept} was kept. More images or epochs may help.",
-            measured=f"{least:.3f}",
-            limit="1",
+            fix="" if course.has_gained else f"The {kept} was kept. More images or epochs may help.",
+            measured=f"{course.gain:.3f}",
+            limit=f"{1 - LEAST_GAIN:g}",
             evidence="measured with integers that equal those of the int8 kernels"
             if form == "int8"
             else "measured",

@@ -12,8 +12,13 @@ from coralsmith.errors import ImageDataError
 from coralsmith.graph import Array
 from coralsmith.tuning.objects import LabelledInputs, Objects
 
-HELD_BACK: Final = 0.1
+HELD_BACK: Final = 0.25
 MOST_HELD_BACK: Final = 24
+"""A quarter of few images, for six do not tell a better state from a lucky one; no more than this of many."""
+
+LABELLED_HELD_BACK: Final = 0.1
+"""Labels are noisier than outputs: of many labelled images this share, whatever the limit."""
+
 FEWEST_HELD_BACK: Final = 2
 FEWEST_IMAGES: Final = 4
 
@@ -29,7 +34,7 @@ class Data:
 
 
 def split(images: list[Array], seed: int, device: str) -> Data:
-    """Hold a tenth of the images back, `MOST_HELD_BACK` at most.
+    """Hold some of the images back.
 
     Raises:
         ImageDataError: There are too few.
@@ -40,12 +45,12 @@ def split(images: list[Array], seed: int, device: str) -> Data:
             hint="Give a folder of typical photos with --images; some hundred do well.",
         )
     order = np.random.default_rng(seed).permutation(len(images))
-    count = min(MOST_HELD_BACK, max(FEWEST_HELD_BACK, round(HELD_BACK * len(images))))
+    count = _held_back(len(images))
     return _divided(np.concatenate(images), [Objects.none()] * len(images), order, count, device)
 
 
 def split_labelled(labelled: LabelledInputs, seed: int, device: str) -> Data:
-    """Hold a tenth of the images back, all of which show an object: without one there is little to check.
+    """Hold some of the images back, all of which show an object: without one there is little to check.
 
     Raises:
         ImageDataError: Too few show one.
@@ -58,8 +63,13 @@ def split_labelled(labelled: LabelledInputs, seed: int, device: str) -> Data:
         )
     order = np.random.default_rng(seed).permutation(len(shows))
     order = order[np.argsort(~shows[order], kind="stable")]
-    count = min(max(FEWEST_HELD_BACK, round(HELD_BACK * len(shows))), int(shows.sum()) // 2)
+    wanted = max(_held_back(len(shows)), round(LABELLED_HELD_BACK * len(shows)))
+    count = min(wanted, int(shows.sum()) // 2)
     return _divided(labelled.images, labelled.objects, order, count, device)
+
+
+def _held_back(images: int) -> int:
+    return min(MOST_HELD_BACK, max(FEWEST_HELD_BACK, round(HELD_BACK * images)))
 
 
 def _divided(images: Array, objects: list[Objects], order: Any, held_back: int, device: str) -> Data:

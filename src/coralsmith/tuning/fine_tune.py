@@ -89,7 +89,5 @@ def fine_tune_graph(
         key = training_key([graph], images, labelled, head, options, tuning)
         title = "Tune: train the float model to find the labelled objects"
         course = teach(network, lessons, key, title, progress, checkpoint)
-    is_better = min(course.errors) < course.errors[0]
-    return FineTuned(
-        network.to_graph() if is_better else graph.copy(), course_findings(course, tuning, labelled, form="float")
-    )
+    trained = network.to_graph() if course.has_gained else graph.copy()
+    return FineTuned(trained, course_findings(course, tuning, labelled, form="float"))

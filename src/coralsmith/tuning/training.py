@@ -20,6 +20,9 @@ from coralsmith.tuning.options import MemoryFormat, TuningOptions
 CHECKS: Final = 10
 """How often a whole training is checked on the held-back images."""
 
+LEAST_GAIN: Final = 0.02
+"""A smaller share of the held-back error is no gain: another sample of images could turn it round."""
+
 WARM_UP: Final = 0.05
 LAST_RATE: Final = 0.02
 """Shares of the steps with a rising learning rate, and of the rate that is left at the end."""
@@ -70,6 +73,16 @@ class Course:
     errors: list[float]
     ended: str
     memory_format: str
+
+    @property
+    def gain(self) -> float:
+        """The least held-back error as a share of that of the start."""
+        return min(self.errors) / self.errors[0]
+
+    @property
+    def has_gained(self) -> bool:
+        """Whether the best state is to be taken for better than the start."""
+        return self.gain < 1.0 - LEAST_GAIN
 
 
 def train(

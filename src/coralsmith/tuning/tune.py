@@ -90,7 +90,7 @@ def tune_graph(
         title = f"Tune: train the int8 model to {aim}"
         key = training_key((start.source, start.graph), images, labelled, head, options, tuning)
         course = teach(network, lessons, key, title, progress, checkpoint)
-        tuned = network.to_graph() if min(course.errors) < course.errors[0] else start.graph.copy()
+        tuned = network.to_graph() if course.has_gained else start.graph.copy()
     set_input_type(tuned, options.input_type)
     tuned.verify("tuning")
     return replace(start, graph=tuned, findings=[*start.findings, *course_findings(course, tuning, labelled)])
