@@ -13,7 +13,7 @@ from coralsmith.graph import Array
 from coralsmith.tuning.objects import LabelledInputs, Objects
 
 HELD_BACK: Final = 0.25
-MOST_HELD_BACK: Final = 24
+MOST_HELD_BACK: Final = 20
 """A quarter of few images, for six do not tell a better state from a lucky one; no more than this of many."""
 
 LABELLED_HELD_BACK: Final = 0.1
