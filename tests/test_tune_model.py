@@ -94,7 +94,7 @@ def test_the_float_model_itself_can_be_trained_and_is_what_int8_is_held_against(
     data = labelled(tmp_path / "data")
     out = tmp_path / "out"
     arguments = ["tune", str(model), "--images", str(photos), "--dataset", str(data), "--out", str(out), "--float"]
-    quick = ["--epochs", "2", "--minutes", "0", "--compiler", "none", "--learning-rate", "0.05", "--json"]
+    quick = ["--epochs", "30", "--minutes", "0", "--compiler", "none", "--learning-rate", "0.2", "--json"]
     result = CliRunner().invoke(app, [*arguments, *quick])
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)

@@ -9,11 +9,10 @@ import pickle
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
-from coralsmith import __version__
 from coralsmith.detection.head import DetectionHead
 from coralsmith.errors import OutputError
 from coralsmith.graph import Array, Graph
@@ -21,6 +20,8 @@ from coralsmith.graph.writer import serialize_for_interpreter, write_atomically
 from coralsmith.quantization.options import QuantizationOptions
 from coralsmith.tuning.objects import LabelledInputs
 from coralsmith.tuning.options import TuningOptions
+
+_FORMAT: Final = 2  # to be raised when a training of the same would go another way
 
 
 @dataclass
@@ -86,8 +87,8 @@ def training_key(
     options: QuantizationOptions,
     tuning: TuningOptions,
 ) -> str:
-    """Hash of all that a training depends on: graphs, images, labels, head, choices, this program and torch."""
-    hasher = hashlib.sha256(repr((__version__, torch.__version__)).encode())
+    """Hash of all that a training depends on: graphs, images, labels, head, choices, torch."""
+    hasher = hashlib.sha256(repr((_FORMAT, torch.__version__)).encode())
     if head is not None:
         hasher.update(json.dumps(head.to_json(), default=str).encode())
     for model in graphs:
