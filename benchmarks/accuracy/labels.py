@@ -8,16 +8,14 @@ trained so, before and after quantization. All of the training split, measured o
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks.accuracy.measure import RESULTS, keep, measure
+from benchmarks.accuracy.measure import keep, measure, parser_for, sources_in
 from benchmarks.accuracy.sources import Case, bccd
-from benchmarks.quantize.process import REPOSITORY
-from benchmarks.quantize.sources import INPUT, Sources
+from benchmarks.quantize.sources import INPUT
 from coralsmith.detection.images import ImageFolder
 from coralsmith.graph import Graph
 from coralsmith.model_input import NormalisedImages
@@ -32,14 +30,9 @@ HOLDS = (0.01, 0.05, 0.2)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.accuracy.labels", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--shared", type=Path, default=REPOSITORY.parent / "shared", help="models and data")
-    parser.add_argument("--work", type=Path, default=RESULTS / "quantize", help="scratch folder, kept")
+    parser = parser_for("benchmarks.accuracy.labels", __doc__.splitlines()[0])
     arguments = parser.parse_args()
-    sources = Sources(arguments.shared.resolve(), arguments.work.resolve())
-    sources.work.mkdir(parents=True, exist_ok=True)
+    sources = sources_in(arguments)
     case = bccd(sources)
     with shown_progress() as progress:
         keep("labels.json", ["bccd"], lambda _: measure(case, contenders(case, sources.bccd, progress)))

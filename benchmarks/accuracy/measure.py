@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy.sources import Case
 from benchmarks.quantize.process import REPOSITORY
+from benchmarks.quantize.sources import Sources
 from benchmarks.quantize.table import print_table
 from coralsmith.compat.check import check_graph
 from coralsmith.detection.head import DetectionHead
@@ -20,6 +23,21 @@ from coralsmith.graph import Graph
 from coralsmith.runtime.detector import Detector
 
 RESULTS = REPOSITORY / "benchmarks" / "results"
+
+
+def parser_for(module: str, description: str) -> argparse.ArgumentParser:
+    """A parser with the options that say where models and data lie; see `sources_in`."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
+    parser.add_argument("--shared", type=Path, default=REPOSITORY.parent / "shared", help="models and data")
+    parser.add_argument("--work", type=Path, default=RESULTS / "quantize", help="scratch folder, kept")
+    return parser
+
+
+def sources_in(arguments: argparse.Namespace) -> Sources:
+    """Models and data as the options name them, with the scratch folder made."""
+    sources = Sources(arguments.shared.resolve(), arguments.work.resolve())
+    sources.work.mkdir(parents=True, exist_ok=True)
+    return sources
 
 
 def keep(file: str, names: Iterable[str], measure_case: Callable[[str], list[dict[str, Any]]]) -> None:

@@ -16,10 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.measure import RESULTS, keep, measure
+from benchmarks.accuracy.measure import keep, measure, parser_for, sources_in
 from benchmarks.accuracy.sources import Case, cases
-from benchmarks.quantize.process import REPOSITORY, run
-from benchmarks.quantize.sources import Sources
+from benchmarks.quantize.process import run
 from coralsmith.graph import Graph
 from coralsmith.graph.reader import read_tflite
 from coralsmith.quantization.automatic import auto_quantize
@@ -39,8 +38,7 @@ WITH_PEERS = ("coco", "bccd")
 
 def main() -> None:
     arguments = _arguments()
-    sources = Sources(arguments.shared.resolve(), arguments.work.resolve())
-    sources.work.mkdir(parents=True, exist_ok=True)
+    sources = sources_in(arguments)
     every = cases(sources)
 
     def measure_case(name: str) -> list[dict[str, Any]]:
@@ -78,10 +76,8 @@ def contenders(case: Case, work: Path, *, everyone: bool) -> Iterator[tuple[str,
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy.ptq", description=__doc__.splitlines()[0])
+    parser = parser_for("benchmarks.accuracy.ptq", __doc__.splitlines()[0])
     parser.add_argument("--case", action="append", help="one of them; may be repeated (default all)")
-    parser.add_argument("--shared", type=Path, default=REPOSITORY.parent / "shared", help="models and data")
-    parser.add_argument("--work", type=Path, default=RESULTS / "quantize", help="scratch folder, kept")
     return parser.parse_args()
 
 

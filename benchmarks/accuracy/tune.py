@@ -12,13 +12,11 @@ import argparse
 import resource
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.measure import RESULTS, keep, measure
+from benchmarks.accuracy.measure import keep, measure, parser_for, sources_in
 from benchmarks.accuracy.sources import Case, cases
-from benchmarks.quantize.process import REPOSITORY
-from benchmarks.quantize.sources import INPUT, Sources
+from benchmarks.quantize.sources import INPUT
 from coralsmith.detection.images import ImageFolder
 from coralsmith.graph import Graph
 from coralsmith.model_input import NormalisedImages
@@ -31,8 +29,7 @@ from coralsmith.rungs import LADDER, Rung, Task
 
 def main() -> None:
     arguments = _arguments()
-    sources = Sources(arguments.shared.resolve(), arguments.work.resolve())
-    sources.work.mkdir(parents=True, exist_ok=True)
+    sources = sources_in(arguments)
     every = cases(sources)
 
     def measure_case(name: str) -> list[dict[str, Any]]:
@@ -68,13 +65,9 @@ def rungs(case: Case, seed: int, progress: Progress) -> Iterator[tuple[str, Grap
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.accuracy.tune", description=__doc__.splitlines()[0]
-    )
+    parser = parser_for("benchmarks.accuracy.tune", __doc__.splitlines()[0])
     parser.add_argument("--case", action="append", help="one of them; may be repeated (default all)")
     parser.add_argument("--seed", type=int, default=0, help="of the training (default 0)")
-    parser.add_argument("--shared", type=Path, default=REPOSITORY.parent / "shared", help="models and data")
-    parser.add_argument("--work", type=Path, default=RESULTS / "quantize", help="scratch folder, kept")
     return parser.parse_args()
 
 
