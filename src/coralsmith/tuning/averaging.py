@@ -41,17 +41,19 @@ class Average:
     def in_place(self) -> Iterator[None]:
         """The mean in place of the parameters, until the block ends."""
         last = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
-        self._put(self.values)
+        put(self._parameters, self.values)
         try:
             yield
         finally:
-            self._put(last)
+            put(self._parameters, last)
 
     def restore(self, values: Mapping[str, Any]) -> None:
         """Go on from a mean that was kept."""
         self.values = {name: values[name].to(parameter) for name, parameter in self._parameters.items()}
 
-    def _put(self, values: Mapping[str, Any]) -> None:
-        with torch.no_grad():
-            for name, parameter in self._parameters.items():
-                parameter.copy_(values[name])
+
+def put(parameters: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Give parameters values, in place."""
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(values[name])

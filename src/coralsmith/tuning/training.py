@@ -13,7 +13,7 @@ import torch
 
 from coralsmith.errors import TrainingError
 from coralsmith.progress import Progress
-from coralsmith.tuning.averaging import Average
+from coralsmith.tuning.averaging import Average, put
 from coralsmith.tuning.checkpoint import Checkpoint, load_checkpoint
 from coralsmith.tuning.options import MemoryFormat, TuningOptions
 
@@ -105,7 +105,7 @@ def train(
         state.best = _copy(model.parameters)
         state.unit = dict(task.unit)
     else:
-        _restore(model.parameters, state.parameters or state.best)
+        put(model.parameters, state.parameters or state.best)
         average.restore(state.average or state.best)
         task.unit.update(state.unit)
         if state.optimizer:
@@ -136,7 +136,7 @@ def train(
                 break
     if ended == "time":
         _check(model, average, task, state, progress)
-    _restore(model.parameters, state.best)
+    put(model.parameters, state.best)
     return Course(state.step, state.errors, ended, state.memory_format)
 
 
@@ -201,9 +201,3 @@ def _fastest_format(model: Model, task: Task, options: TuningOptions) -> MemoryF
 
 def _copy(parameters: dict[str, Any]) -> dict[str, Any]:
     return {name: value.detach().cpu().clone() for name, value in parameters.items()}
-
-
-def _restore(parameters: dict[str, Any], values: dict[str, Any]) -> None:
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(values[name])

@@ -44,7 +44,7 @@ def tune_graph(
     """Quantize a float graph, and train the int8 graph to reproduce the float graph's outputs on images.
 
     No label is needed: the float graph says what is right. Where there are labelled images, training is on those,
-    with the loss of SSD beside the distance from the float graph. A tenth of the images is held back; what comes
+    with the loss of SSD beside the distance from the float graph. Some images are held back (`data`); what comes
     out is the state with the least error on those, and never worse there than post-training quantization.
 
     Args:
